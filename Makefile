@@ -21,7 +21,7 @@ test: $(VENV)/ready  ## run all tests
 	@$(BIN)/python -m pytest
 
 lab: $(VENV)/ready  ## open JupyterLab on the chapters
-	@$(BIN)/jupyter lab --notebook-dir=nbs
+	@$(BIN)/jupyter lab nbs/index.ipynb
 
 chapters: $(VENV)/ready export  ## run the chapters in place and save their outputs (ONLY=part/name for one)
 	@$(BIN)/python -m deeplearn.runner.chapters run $(ONLY)

@@ -8,6 +8,13 @@ __all__ = ['names']
 # %% ../../nbs/core/index.ipynb #2852926a
 import lazy_loader
 
-names = dict(load="data")
+names = {  # name -> module of this part
+    "DATASETS": "data", "Dataset": "data", "load": "data",
+    "COLOURS": "plotting", "confusion_matrix": "plotting", "curves": "plotting", "decision_regions": "plotting", "figure": "plotting",
+    "image_grid": "plotting", "network_diagram": "plotting", "show": "plotting", "use_style": "plotting",
+    "deterministic": "training", "fit": "training", "keras": "training", "progress": "training", "seed_everything": "training",
+    "check_gradients": "checks", "check_layer": "checks", "overfit_one_batch": "checks",
+    "accepted": "claims", "judge": "claims", "metric": "claims",
+}
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={m: [n for n in names if names[n] == m] for m in names.values()})

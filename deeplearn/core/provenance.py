@@ -117,8 +117,13 @@ def _resolve(module: str, name: str | None) -> list[str]:
 
 # %% ../../nbs/core/provenance.ipynb #801fb4da
 def _parse_cells(sources: list[str]) -> ast.Module:
-    lines = (line if not line.lstrip().startswith(("%", "!")) else "pass" for source in sources for line in source.splitlines())
-    return ast.parse("\n".join(lines))
+    "The cells as one tree. A cell that is not Python (`%%bash`, a slip of the pen) imports nothing that could be found by reading."
+    body = []
+    for source in sources:
+        lines = (line if not line.lstrip().startswith(("%", "!")) else line[:len(line) - len(line.lstrip())] + "pass" for line in source.splitlines())
+        try: body += ast.parse("\n".join(lines)).body
+        except SyntaxError: continue
+    return ast.Module(body, type_ignores=[])
 
 
 def module_closure(

@@ -8,6 +8,8 @@ __all__ = ['names']
 # %% ../../nbs/runner/index.ipynb #d7726f92
 import lazy_loader
 
-names = dict(run="execution")
+names = {  # name -> module of this part
+    "Run": "execution", "run": "execution", "accept": "gallery", "build": "gallery", "read_record": "record",
+}
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={m: [n for n in names if names[n] == m] for m in names.values()})

@@ -266,8 +266,9 @@ def intervals(claim: dict) -> str:
 
 
 def rule_words(claim: dict) -> str:
-    "A claim's rule, or one line a part."
-    return "<br>".join(html.escape(p["rule"] if isinstance(p.get("rule"), str) else json.dumps(p.get("rule"))) for p in _parts(claim))
+    "A claim's rule in words, or one line a part."
+    from deeplearn.core.claims import Rule
+    return "<br>".join(html.escape(Rule(**p["rule"]).text) for p in _parts(claim) if p.get("rule"))
 
 # %% ../../nbs/runner/page.ipynb #3e096b4d
 def title_of(notebook: dict, fallback: str) -> str:
