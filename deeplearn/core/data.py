@@ -448,8 +448,8 @@ This folder holds no data. `deeplearn.core.data.load(name)` returns four read-on
 3. the cache: `deeplearn` in your system's folder for caches, or the folder named by `DEEPLEARN_CACHE`;
 4. a download into the cache, checked by sha256; never when something is imported, and never while `DEEPLEARN_OFFLINE` is set.
 
-`deeplearn data list` shows where each set would come from, `deeplearn data fetch NAME` brings one into the cache, and
-`deeplearn data check` compares every hash.
+Below, FILE stands for each name in the second table of a set. `deeplearn data list` shows where each set would come from,
+`deeplearn data fetch NAME` brings one into the cache, and `deeplearn data check` compares every hash.
 """
 
 
@@ -461,7 +461,7 @@ def _patterns(e: Entry, paths: Callable[[File], tuple[str, ...]]) -> str:
 def _section(name: str, e: Entry) -> list[str]:
     rows = {"train": f"{e.train:,}", "test": f"{e.test:,}", "shape": " x ".join(map(str, e.shape)), "values": e.description,
             "classes": f"{len(e.classes)}: {', '.join(e.classes)}", "licence": e.licence, "source": e.source, "note": e.note, "comes with": e.bundled,
-            "your own folder": _patterns(e, lambda file: (f"{name}/{file.name}", *file.places, file.name)),
+            "in your own folder": _patterns(e, lambda file: (f"{name}/{file.name}", *file.places, file.name)),
             "addresses": _patterns(e, lambda file: file.addresses), "sha256 of the arrays": f"`{e.sha256}`"}
     lines = [f"## {e.title}: `{name}`", "", "| | |", "|---|---|", *(f"| {what} | {text} |" for what, text in rows.items() if text), ""]
     if e.files: lines += ["| FILE | bytes | sha256 |", "|---|--:|---|"]
