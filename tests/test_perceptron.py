@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from deeplearn.core.claims import load_claims, weigh
+from deeplearn.core.provenance import code_cells, read_notebook
 from deeplearn.foundations.perceptron import (Perceptron, ThresholdUnit, binary_inputs, boolean_network, is_linearly_separable,
                                               novikoff_bound, signed_examples)
 
@@ -184,7 +185,8 @@ def test_negative_weights_and_absolute_inhibition_agree_on_these_networks():
 
 def test_counts_of_separable_functions():
     "OEIS A000609: 4, 14, 104 and 1,882 for one to four inputs."
-    counts = [sum(len(set(table)) == 1 or is_linearly_separable(binary_inputs(n), table) for table in product((0, 1), repeat=2**n)) for n in (1, 2, 3)]
+    tables = {n: list(product((0, 1), repeat=2**n)) for n in (1, 2, 3)}
+    counts = [sum(len(set(table)) == 1 or is_linearly_separable(binary_inputs(n), table) for table in tables[n]) for n in tables]
     assert counts == [4, 14, 104]
     for reach, expected in ((1, None), (3, 1882), (4, 1882)):  # weights of 3 suffice, weights of 1 do not
         sums = binary_inputs(4) @ np.array(list(product(range(-reach, reach + 1), repeat=4))).T
@@ -253,13 +255,45 @@ def test_the_experiments_claim_and_control_could_go_either_way(root):
     assert weigh(control, {"": [0, 0, 0]}).control_failed
 
 
-def test_shuffled_labels_break_the_promise_that_true_labels_keep():
-    x, y = digits(0, 1)
-    most = novikoff_bound(x, y).mistakes
-    labels = np.random.default_rng(0).permutation(y)
-    assert not is_linearly_separable(x, labels)
-    with pytest.warns(ConvergenceWarning): machine = Perceptron(max_epochs=most + 1, random_state=0).fit(x, labels)
-    assert not machine.converged_ and machine.mistakes_ > most
+@pytest.fixture
+def run_experiment(root, monkeypatch):
+    "Run the experiment's cells here, at two orders; returns its verdicts by claim."
+    def run() -> dict:
+        from deeplearn.core import claims
+        monkeypatch.setenv("DEEPLEARN_CLAIMS", str(root / "nbs" / "experiments" / "perceptron_convergence.yaml"))
+        verdicts, honest = {}, claims.judge
+        with monkeypatch.context() as patch, warnings.catch_warnings():
+            patch.setattr(claims, "judge", lambda claim, samples: verdicts.setdefault(claim, honest(claim, samples)))
+            cells = code_cells(read_notebook(root / "nbs" / "experiments" / "perceptron_convergence.ipynb"))
+            exec("\n".join(cells).replace("n_orders: int = 20", "n_orders: int = 2"), {})
+        return verdicts
+    return run
+
+
+def test_the_experiment_keeps_its_promise_and_its_control_breaks_it(run_experiment):
+    verdicts = run_experiment()
+    assert verdicts["perceptron-novikoff"].verdict == "reproduced"
+    assert verdicts["perceptron-novikoff-control"].verdict == "not reproduced"
+
+
+def test_the_control_fails_when_the_count_is_blind(run_experiment, monkeypatch):
+    "A machine that always reports success passes the claim; the control is what gives it away."
+    def blind(self, X, y, fit=Perceptron.fit):
+        fit(self, X, y)
+        self.mistakes_, self.converged_ = 0, True
+        return self
+    monkeypatch.setattr(Perceptron, "fit", blind)
+    verdicts = run_experiment()
+    assert verdicts["perceptron-novikoff"].verdict == "reproduced" and verdicts["perceptron-novikoff-control"].control_failed
+
+
+def test_the_claim_falls_when_a_machine_breaks_the_bound(run_experiment, monkeypatch):
+    def careless(self, X, y, fit=Perceptron.fit):
+        fit(self, X, y)
+        self.mistakes_ *= 10
+        return self
+    monkeypatch.setattr(Perceptron, "fit", careless)
+    assert run_experiment()["perceptron-novikoff"].verdict == "not reproduced"
 
 
 def test_module_needs_neither_matplotlib_nor_keras():

@@ -11,7 +11,7 @@ import lazy_loader
 names = {  # name -> module of this part
     "DATASETS": "data", "Dataset": "data", "load": "data",
     "COLOURS": "plotting", "confusion_matrix": "plotting", "curves": "plotting", "decision_regions": "plotting", "figure": "plotting",
-    "image_grid": "plotting", "network_diagram": "plotting", "show": "plotting", "use_style": "plotting",
+    "image_grid": "plotting", "intervals": "plotting", "network_diagram": "plotting", "show": "plotting", "use_style": "plotting",
     "deterministic": "training", "fit": "training", "keras": "training", "progress": "training", "seed_everything": "training",
     "check_gradients": "checks", "check_layer": "checks", "overfit_one_batch": "checks",
     "accepted": "claims", "judge": "claims", "metric": "claims",

@@ -6,13 +6,14 @@
 __all__ = ['ops', 'CheckError', 'Check', 'Report', 'gradient', 'check_layer', 'check_gradients', 'overfit_one_batch']
 
 # %% ../../nbs/core/checks.ipynb #877b5cd1
-import json, math, tempfile
+import inspect, json, logging, math, tempfile
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .training import _build, _values, _variables, keras
+from .training import _build, _quiet, _values, _variables, keras
 
 ops = keras.ops
 
@@ -165,18 +166,26 @@ def _power(difference: float) -> str:
     return "0" if difference == 0 else f"less than 1e{math.floor(math.log10(difference)) + 1}"
 
 
+@contextmanager
+def _unlogged():
+    "TensorFlow advises against compiling a model for one call; here that is the purpose."
+    log = logging.getLogger("tensorflow")
+    before, log.disabled = log.disabled, True
+    try: yield
+    finally: log.disabled = before
+
+
 def _any_batch(bench: _Bench) -> str:
     model = bench.symbolic()
     unknown = [o.shape[0] for o in keras.tree.flatten(model.output)]
     _need(set(unknown) == {None}, "outputs of unknown batch size from inputs of unknown batch size", f"batch sizes {unknown}")
     for count in (bench.size, max(1, bench.size - 1)):
-        shapes = [o.shape[0] for o in _flat(model.predict_on_batch(bench.first(count)))]
+        with _unlogged(): shapes = [o.shape[0] for o in _flat(model.predict_on_batch(bench.first(count)))]
         _need(set(shapes) == {count}, f"{count} examples out for {count} in", f"batch sizes {shapes}")
     return "a functional model runs two sizes in graph mode"
 
 # %% ../../nbs/core/checks.ipynb #0ab3e03e
 def _config(bench: _Bench) -> str:
-    import inspect
     config = bench.layer.get_config()
     if type(bench.layer).from_config.__func__ is keras.layers.Layer.from_config.__func__:
         parameters = inspect.signature(type(bench.layer).__init__).parameters.values()
@@ -211,10 +220,11 @@ def _gradients(bench: _Bench) -> str:
     layer, rng = bench.layer, np.random.default_rng(1)
     if not layer.trainable_weights: return "no trainable weights"
     others = [ops.convert_to_tensor(w) for w in layer.non_trainable_variables]
+    mode = dict(training=True) if "training" in inspect.signature(layer.call).parameters else {}
     directions = [rng.standard_normal(o.shape).astype("float32") for o in _flat(bench.run(layer))]
 
     def along(weights):  # a random projection of the outputs, so that no sum is constant by construction
-        outputs, _ = layer.stateless_call(weights, others, bench.inputs, training=True)
+        outputs, _ = layer.stateless_call(weights, others, bench.inputs, **mode)
         pairs = zip(directions, keras.tree.flatten(outputs))
         return sum(ops.sum(ops.cast(o, "float32") * d) for d, o in pairs if "float" in keras.backend.standardize_dtype(o.dtype))
 
@@ -232,7 +242,7 @@ def _precision(bench: _Bench, policy: str) -> str:
     try:
         layer = bench.make()
         if layer.dtype_policy.name != policy: raise _Skip(f"the layer fixes its own policy, {layer.dtype_policy.name}")
-        outputs = keras.tree.flatten(bench.run(layer))
+        with _quiet(): outputs = keras.tree.flatten(bench.run(layer))  # oneDNN remarks on half precision
     finally: keras.config.set_dtype_policy(before)
     kinds = {keras.backend.standardize_dtype(o.dtype) for o in outputs} - {"int32", "int64", "bool"}
     _need(kinds <= {layer.compute_dtype}, f"outputs in {layer.compute_dtype}", ", ".join(sorted(kinds)))
@@ -348,6 +358,9 @@ def _scalar(f, many: bool, automatic: bool):
         given = [ops.convert_to_tensor(p) for p in points] if automatic else points
         found = f(given if many else given[0])
         if np.shape(found) != (): raise ValueError(f"`f` must return a scalar. Received: shape {tuple(np.shape(found))}")
+        if automatic and (kind := keras.backend.standardize_dtype(found.dtype)) != "float64":
+            raise ValueError("`f` must compute in float64, where differences can be told from rounding: give its layers dtype=\"float64\" (Keras "
+                             f"computes some operations, tanh among them, in float32 on JAX whatever they are given). Received: a result in {kind}")
         return float(found)
     return value
 
@@ -368,10 +381,9 @@ def _differences(f, points: list[np.ndarray], step: float) -> list[np.ndarray]:
 
 def _double():
     "A context in which the backend computes in float64."
-    from contextlib import nullcontext
     if keras.config.backend() != "jax": return nullcontext()
     import jax
-    return jax.enable_x64(True) if hasattr(jax, "enable_x64") else __import__("jax.experimental").experimental.enable_x64()
+    return jax.enable_x64(True)
 
 # %% ../../nbs/core/checks.ipynb #565234eb
 def overfit_one_batch(
@@ -385,10 +397,10 @@ def overfit_one_batch(
     "Train on one batch until it is learned by heart; a model that can't do that can't learn at all."
     if not getattr(model, "compiled", False): raise ValueError(f"`model` must be compiled. Received: model={model.name!r}")
     _build(model, x)
-    held = _variables(model)
-    before, losses = _values(held), []
     names = [w.path for w in model.trainable_weights]
-    start = _values(model.trainable_weights)
+    if not names: raise CheckError(f"expected a model that can learn. Received: {model.name}, which has no trainable weights")
+    held = _variables(model)
+    before, start, losses = _values(held), _values(model.trainable_weights), []
     try:
         for _ in range(steps):
             model.reset_metrics()
@@ -398,7 +410,7 @@ def overfit_one_batch(
     finally:
         for variable, value in zip(held, before): variable.assign(value)
     if not losses[-1] < threshold:
-        why = "the model has no trainable weights" if not names else f"these weights never moved: {', '.join(still)}" if still else "every weight moved"
+        why = f"these weights never moved: {', '.join(still)}" if still else "every weight moved"
         raise CheckError(f"expected a loss below {threshold:g} on one batch within {steps} steps. "
                          f"Received: {losses[-1]:.4g} after {len(losses)}, {losses[0]:.4g} at first; {why}")
     return np.array(losses)

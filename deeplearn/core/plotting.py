@@ -6,7 +6,7 @@
 __all__ = ['COLOURS', 'WIDTHS', 'TYPE_SIZE', 'RESOLUTION', 'FIGURE', 'use_style', 'figure', 'show', 'curves', 'image_grid',
            'confusion_matrix', 'decision_regions', 'network_diagram', 'intervals']
 
-# %% ../../nbs/core/plotting.ipynb #e952a939
+# %% ../../nbs/core/plotting.ipynb #716e4925
 import base64, io, re, sys
 
 import matplotlib.style
@@ -15,10 +15,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-# %% ../../nbs/core/plotting.ipynb #b7bbe0b3
+# %% ../../nbs/core/plotting.ipynb #e265efda
 COLOURS = {  # role -> colour; the four hues are Okabe and Ito's
     "train": "#0072B2", "validation": "#D55E00", "test": "#009E73",                    # the three parts of a data set
     "paper": "#1D2329", "chance": "#60666C", "control": "#CC79A7",                     # what a result is held against
@@ -29,31 +29,30 @@ _METHODS = ("first", "second", "third", "fourth")
 _INK, _AXIS, _EDGE, _GRID = "#1D2329", "#60666C", "#A9B1B9", "#E3E6E9"  # words, axes, edges of a network, grid lines
 _DASHES = {"paper": (0, (6, 2.5)), "chance": (0, (1.2, 1.8)), "control": (0, (6, 2, 1.5, 2))}
 
-
+# %% ../../nbs/core/plotting.ipynb #92fc181c
 def _colour(role: str) -> str:
     "The colour of a role; a colour stays what it is."
     if role in COLOURS: return COLOURS[role]
     try: return to_hex(role)
     except ValueError: raise ValueError(f"`colours` must name roles ({', '.join(COLOURS)}) or colours. Received: {role!r}") from None
 
-# %% ../../nbs/core/plotting.ipynb #80063a53
+# %% ../../nbs/core/plotting.ipynb #bcfb8106
 WIDTHS = {"text": 6.4, "wide": 9.6}  # inches
 TYPE_SIZE = 10                       # points, of every word in a figure
 RESOLUTION = 150                     # pixels an inch in the PNG
-_SIZES = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize", "figure.titlesize")
-_STYLE = dict.fromkeys(_SIZES, TYPE_SIZE) | dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.labelcolor", "ytick.labelcolor"), _INK)
-_STYLE |= dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "white") | dict.fromkeys(("figure.dpi", "savefig.dpi"), RESOLUTION)
-_STYLE |= dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), _AXIS) | dict.fromkeys(("axes.spines.top", "axes.spines.right"), False)
-_STYLE |= {
-    "font.family": "DejaVu Sans", "mathtext.fontset": "dejavusans", "axes.titlelocation": "left", "axes.titlepad": 8, "axes.labelpad": 5,
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": _GRID, "lines.linewidth": 1.8, "lines.markersize": 5, "legend.frameon": False,
-    "image.cmap": "gray", "axes.prop_cycle": matplotlib.cycler(color=[COLOURS[m] for m in _METHODS])}
+_STYLE = {
+    "font.family": "DejaVu Sans", "mathtext.fontset": "dejavusans", "text.color": _INK, "legend.frameon": False, "image.cmap": "gray",
+    "axes.titlelocation": "left", "axes.titlepad": 8, "axes.labelpad": 5, "axes.labelcolor": _INK, "axes.titlecolor": _INK, "axes.edgecolor": _AXIS,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True, "grid.color": _GRID,
+    "xtick.color": _AXIS, "ytick.color": _AXIS, "xtick.labelcolor": _INK, "ytick.labelcolor": _INK,
+    "lines.linewidth": 1.8, "lines.markersize": 5, "axes.prop_cycle": matplotlib.cycler(color=[COLOURS[method] for method in _METHODS])}
+_WORDS = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize", "figure.titlesize")
 
-
+# %% ../../nbs/core/plotting.ipynb #0ada64ca
 def use_style() -> None:
     "Set Matplotlib to the house style, whatever it was set to before. `figure` does this itself."
     matplotlib.style.use("default")
-    matplotlib.rcParams.update(_STYLE)
+    matplotlib.rcParams.update(_STYLE | dict.fromkeys(_WORDS, TYPE_SIZE) | {"figure.dpi": RESOLUTION, "savefig.dpi": RESOLUTION})
 
 # %% ../../nbs/core/plotting.ipynb #08a0ea94
 def figure(
@@ -75,36 +74,49 @@ def figure(
                          width_ratios=width_ratios, height_ratios=height_ratios)
     return made, axes
 
-# %% ../../nbs/core/plotting.ipynb #87b69e3d
+# %% ../../nbs/core/plotting.ipynb #10a4208a
+def _settle(figure: Figure) -> None:
+    "Lay the figure out from the positions of its grid, so that an earlier layout leaves no trace."
+    for ax in figure.axes:
+        if (spec := ax.get_subplotspec()) is None: continue
+        taking_part = ax.get_in_layout()
+        ax.set_position(spec.get_position(figure))
+        ax.set_in_layout(taking_part)  # `set_position` takes an axes out of the layout
+    figure.draw_without_rendering()
+
+# %% ../../nbs/core/plotting.ipynb #a1a64dc2
 def _png(figure: Figure) -> tuple[bytes, float]:
     "Draw a figure: its PNG, and how wide it is in inches."
     from PIL import Image
-    figure.draw_without_rendering()
+    _settle(figure)
     tight, width = figure.get_tightbbox(), figure.get_figwidth()
     box = Bbox([[min(0, tight.x0), tight.y0 - 0.06], [max(width, tight.x1), tight.y1 + 0.06]])
     drawn, packed = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=RESOLUTION, bbox_inches=box)
     picture = Image.open(drawn).convert("RGB")
-    if picture.getcolors(4096): picture = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    picture.save(packed, "png", optimize=True)
+    small = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    change = np.abs(np.asarray(picture, int) - np.asarray(small.convert("RGB"), int)).mean()  # levels of 256
+    (small if change < 0.5 else picture).save(packed, "png", optimize=True)
     return packed.getvalue(), box.width
 
-# %% ../../nbs/core/plotting.ipynb #fc9c6ab5
+# %% ../../nbs/core/plotting.ipynb #6c6ca7b1
 FIGURE = "application/vnd.deeplearn.figure+json"
 
 
 def _sentence(text, name: str) -> str:
+    "Text on one line; empty text is an error."
     if not isinstance(text, str) or not text.strip(): raise ValueError(f"`{name}` must say something. Received: {name}={text!r}")
     return " ".join(text.split())
 
-
+# %% ../../nbs/core/plotting.ipynb #3f8c2478
 def show(
     figure: Figure, # or axes in it
     caption: str,   # what to see in it
     alt: str,       # what is drawn, for those who can't see it
 ) -> None:
     "Display a figure with its caption, hand both to the report, and close the figure; outside a notebook, print the caption."
-    caption, alt, figure = _sentence(caption, "caption"), _sentence(alt, "alt"), getattr(figure, "figure", figure)
+    caption, alt = _sentence(caption, "caption"), _sentence(alt, "alt")
+    if hasattr(figure, "get_figure"): figure = figure.get_figure(root=True)
     if not isinstance(figure, Figure): raise ValueError(f"`figure` must be a Matplotlib figure. Received: figure={figure!r}")
     if "matplotlib.pyplot" in sys.modules: sys.modules["matplotlib.pyplot"].close(figure)
     if "IPython" not in sys.modules or sys.modules["IPython"].get_ipython() is None: return print(f"Figure: {caption}")
@@ -115,7 +127,8 @@ def show(
     words = re.sub(r"([\\`*_\[\]<>$|~])", r"\\\1", caption)
     publish_display_data({"text/markdown": f"*{words}*", "text/plain": caption}, {"deeplearn": "caption"})
 
-# %% ../../nbs/core/plotting.ipynb #19eadd12
+# %% ../../nbs/core/plotting.ipynb #8b32382a
+_REPEATS = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))  # dashes of the first, second, ... series of one colour
 _SYNONYMS = {"training": "train", "valid": "validation", "val": "validation", "testing": "test", "published": "paper"}
 
 
@@ -125,10 +138,11 @@ def _role(name: str) -> str | None:
     word = _SYNONYMS.get(word, word)
     return word if word in COLOURS else None
 
-
+# %% ../../nbs/core/plotting.ipynb #1ab18595
 def _looks(names, colours: dict | None) -> dict[str, tuple]:
     "Colour and dashes of each series: those of its role, else of the method least used so far."
-    if unknown := set(colours or {}) - set(names): raise ValueError(f"`colours` must name series ({', '.join(names)}). Received: {sorted(unknown)}")
+    if unknown := set(colours or {}) - set(names):
+        raise ValueError(f"`colours` must name series ({', '.join(names)}). Received: {sorted(unknown)}")
     roles = {name: (colours or {}).get(name) or _role(name) for name in names}
     used, looks = [_colour(role) for role in roles.values() if role], {}
     for name, role in roles.items():
@@ -136,7 +150,7 @@ def _looks(names, colours: dict | None) -> dict[str, tuple]:
             role = min(_METHODS, key=lambda method: used.count(COLOURS[method]))
             used.append(COLOURS[role])
         repeat = sum(_colour(role) == colour for colour, _ in looks.values())
-        looks[name] = _colour(role), _DASHES.get(role, ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)))[repeat % 4])
+        looks[name] = _colour(role), _DASHES.get(role, _REPEATS[repeat % 4])
     return looks
 
 # %% ../../nbs/core/plotting.ipynb #60e3191a
@@ -153,7 +167,7 @@ def _spread(ends, gap: float) -> np.ndarray:
     places[order] = np.concatenate([start + gap * np.arange(size) for start, size in blocks]) if blocks else []
     return places
 
-# %% ../../nbs/core/plotting.ipynb #f7349d9b
+# %% ../../nbs/core/plotting.ipynb #03634df3
 def _series(name: str, values, x) -> tuple[np.ndarray | None, np.ndarray]:
     "One series as x `(T,)` and y `(S, T)`; a level has no x."
     if isinstance(values, tuple) and len(values) == 2: x, values = values
@@ -165,31 +179,49 @@ def _series(name: str, values, x) -> tuple[np.ndarray | None, np.ndarray]:
     if x.shape != y.shape[1:]: raise ValueError(f"series `{name}` needs one x for each of its {y.shape[1]} values. Received: x.shape={x.shape}")
     return x, y
 
-
+# %% ../../nbs/core/plotting.ipynb #fba118be
 def _curve(ax, name: str, x, y, colour: str, dashes, band: float) -> float:
     "Draw one series; return where it ends."
-    middle = np.median(y, 0)
+    with np.errstate(invalid="ignore"): middle = np.median(y, 0)
     if x is None: ax.axhline(middle[0], color=colour, linestyle=dashes, label=name, zorder=1.9)
     else: ax.plot(x, middle, color=colour, linestyle=dashes, label=name, marker="o" if len(x) == 1 else None)
     if len(y) > 1:
-        low, high = np.quantile(y, [(1 - band) / 2, (1 + band) / 2], axis=0)
+        with np.errstate(invalid="ignore"): low, high = np.quantile(y, [(1 - band) / 2, (1 + band) / 2], axis=0)
         ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     known = middle[np.isfinite(middle)]
     return known[-1] if len(known) else np.nan
 
-# %% ../../nbs/core/plotting.ipynb #2a7bb887
-def _axes(ax, height: float = 3.2): return figure(height=height)[1] if ax is None else ax
+# %% ../../nbs/core/plotting.ipynb #b6a13182
+def _power(value: float, _=None) -> str:
+    "A tick of a logarithmic axis: plain from 0.001 to a million, else a power of ten."
+    if 1e-3 <= value < 1e6: return f"{value:,g}"
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    return ("" if np.isclose(value, 10.0 ** exponent) else rf"${value / 10.0 ** exponent:.0f}\times$") + rf"$10^{{{exponent}}}$"
+
+
+def _log_axis(ax, which: str) -> None:
+    "Make an axis logarithmic, with ticks between the powers of ten where it is short."
+    getattr(ax, f"set_{which}scale")("log")
+    axis, (low, high) = getattr(ax, f"{which}axis"), getattr(ax, f"get_{which}lim")()
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 6, 8) if high / low < 6 else (1, 2, 5) if high / low < 300 else (1,)))
+    axis.set_major_formatter(_power)
+    axis.set_minor_locator(NullLocator())
+
+# %% ../../nbs/core/plotting.ipynb #f289b6f8
+def _axes(ax, height: float = 3.2):
+    "The axes given, or those of a new figure."
+    return figure(height=height)[1] if ax is None else ax
 
 
 def _room(ax) -> tuple[float, float]:
     "Width and height of the panel in points, its labels included."
-    (width, height), spec = ax.get_figure().get_size_inches(), ax.get_subplotspec()
+    (width, height), spec = ax.get_figure(root=True).get_size_inches(), ax.get_subplotspec()
     if spec is None: return 72 * width, 72 * height
     grid = spec.get_gridspec()
-    wide, tall = (np.array(r or [1] * n) for r, n in ((grid.get_width_ratios(), grid.ncols), (grid.get_height_ratios(), grid.nrows)))
+    wide, tall = np.array(grid.get_width_ratios() or [1] * grid.ncols), np.array(grid.get_height_ratios() or [1] * grid.nrows)
     return 72 * width * wide[spec.colspan].sum() / wide.sum(), 72 * height * tall[spec.rowspan].sum() / tall.sum()
 
-
+# %% ../../nbs/core/plotting.ipynb #b6c289a2
 def _label_ends(ax, ends: dict, looks: dict) -> None:
     "Write each name beside the end of its line."
     ends = {name: end for name, end in ends.items() if np.isfinite(end)}
@@ -200,7 +232,7 @@ def _label_ends(ax, ends: dict, looks: dict) -> None:
         ax.annotate(name, (1, end), (6, place - want), xycoords=ax.get_yaxis_transform(), textcoords="offset points", color=looks[name][0],
                     va="center", annotation_clip=False)
 
-# %% ../../nbs/core/plotting.ipynb #e977c7ae
+# %% ../../nbs/core/plotting.ipynb #f0b811e1
 def curves(
     series: dict,                # name -> `(T,)`, `(S, T)` one row a seed, a tuple `(x, y)`, or a number for a level
     ax=None,
@@ -216,21 +248,20 @@ def curves(
     "Draw lines; for several seeds the median, with a band from the lowest to the highest."
     if not series: raise ValueError(f"`series` must hold one or more. Received: series={series!r}")
     if labels not in ("right", "legend", "none"): raise ValueError(f"`labels` must be right, legend or none. Received: labels={labels!r}")
-    drawn, looks, ax = {name: _series(name, values, x) for name, values in series.items()}, _looks(series, colours), _axes(ax)
+    if not 0 < band <= 1: raise ValueError(f"`band` must be a share, more than 0 and at most 1. Received: band={band}")
+    drawn = {name: _series(name, values, x) for name, values in series.items()}
+    looks, ax = _looks(series, colours), _axes(ax)
     ends = {name: _curve(ax, name, *data, *looks[name], band) for name, data in drawn.items()}
-    if log_x: ax.set_xscale("log")
-    elif all(t is None or np.issubdtype(t.dtype, np.integer) for t, _ in drawn.values()): ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    if log_y: ax.set_yscale("log")
     ax.margins(x=0)
+    if log_x: _log_axis(ax, "x")
+    elif all(t is None or t.dtype.kind in "iu" for t, _ in drawn.values()): ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    if log_y: _log_axis(ax, "y")
     ax.set(xlabel=x_label or ax.get_xlabel(), ylabel=y_label or ax.get_ylabel())
     if labels == "legend": ax.legend()
     if labels == "right": _label_ends(ax, ends, looks)
     return ax
 
-# %% ../../nbs/core/plotting.ipynb #f222affe
-def _signs(): return LinearSegmentedColormap.from_list("signs", [COLOURS["negative"], "white", COLOURS["positive"]])
-
-
+# %% ../../nbs/core/plotting.ipynb #2ad3f482
 def _check_images(images, titles, colours, columns) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim not in (3, 4) or not images.size or (images.ndim == 4 and images.shape[3] not in (1, 3)):
@@ -241,7 +272,15 @@ def _check_images(images, titles, colours, columns) -> np.ndarray:
     if columns < 1: raise ValueError(f"`columns` must be 1 or more. Received: columns={columns}")
     return images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
 
+# %% ../../nbs/core/plotting.ipynb #1f65d378
+def _scale(images, vmin, vmax, signed: bool) -> dict:
+    "One scale for all images: grey from the least to the greatest, or signs around zero."
+    low, high = images.min() if vmin is None else vmin, images.max() if vmax is None else vmax
+    if not signed: return dict(cmap="gray", vmin=low, vmax=high)
+    most = max(abs(low), abs(high))
+    return dict(cmap=LinearSegmentedColormap.from_list("signs", [COLOURS["negative"], "white", COLOURS["positive"]]), vmin=-most, vmax=most)
 
+# %% ../../nbs/core/plotting.ipynb #bb23c7ab
 def image_grid(
     images,                    # `(B, H, W)` grey, `(B, H, W, 1)`, or `(B, H, W, 3)` colour in [0, 1] or uint8
     titles=None,               # `(B,)` a word above each
@@ -254,23 +293,25 @@ def image_grid(
 ):                             # the axes
     "Draw images in rows, all on one scale."
     images = _check_images(images, titles, colours, columns)
-    low, high = images.min() if vmin is None else vmin, images.max() if vmax is None else vmax
-    if signed: low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
-    columns, tall, gap = min(columns, len(images)), images.shape[1] / images.shape[2], 0.08  # in widths of an image, like all lengths below
-    tile = min(100, 72 * WIDTHS["text"] / columns) if ax is None else _room(ax)[0] / columns / (1 + gap)  # points
-    above = 1.6 * TYPE_SIZE / tile if titles is not None else 0
-    rows, step = -(-len(images) // columns), tall + gap + above
+    scale, columns = _scale(images, vmin, vmax, signed), min(columns, len(images))
+    tall, gap = images.shape[1] / images.shape[2], 0.08  # in widths of an image, like all lengths below
+    rows, title = -(-len(images) // columns), 0 if titles is None else 1.6 * TYPE_SIZE
+    wide, high = _room(ax) if ax is not None else (72 * WIDTHS["text"], np.inf)
+    tile = max(8, min(100 if ax is None else np.inf, wide / columns / (1 + gap), (high / rows - title) / (tall + gap)))  # points
+    above = title / tile
+    step = tall + gap + above
     ax = _axes(ax, (rows * step * tile + 12) / 72)
     for i, image in enumerate(images):
         left, top = i % columns * (1 + gap), i // columns * step + above
-        ax.imshow(image, extent=(left, left + 1, top + tall, top), cmap=_signs() if signed else "gray", vmin=low, vmax=high)
+        ax.imshow(image, extent=(left, left + 1, top + tall, top), **scale)
         if signed: ax.plot(left + np.array([0, 1, 1, 0, 0]), top + tall * np.array([0, 0, 1, 1, 0]), color=_EDGE, linewidth=0.8)
-        if titles is not None: ax.text(left + 0.5, top - 0.25 * above, titles[i], ha="center", color=_INK if colours is None else _colour(colours[i]))
+        if titles is not None:
+            ax.text(left + 0.5, top - 0.25 * above, titles[i], ha="center", color=_INK if colours is None else _colour(colours[i]))
     ax.set(xlim=(-0.02, columns * (1 + gap) - gap + 0.02), ylim=(rows * step - gap + 0.02, -0.02), aspect="equal")
     ax.axis("off")
     return ax
 
-# %% ../../nbs/core/plotting.ipynb #5f72502f
+# %% ../../nbs/core/plotting.ipynb #8881f983
 def _count(truth, predicted, classes) -> np.ndarray:
     "Check the labels and count them: `(K, K)`, true class by predicted class."
     truth, predicted = np.asarray(truth), np.asarray(predicted)
@@ -284,7 +325,7 @@ def _count(truth, predicted, classes) -> np.ndarray:
     np.add.at(counts, (truth, predicted), 1)
     return counts
 
-
+# %% ../../nbs/core/plotting.ipynb #a821d9de
 def confusion_matrix(
     truth,         # `(B,)` class numbers 0 ... K-1
     predicted,     # `(B,)` class numbers 0 ... K-1
@@ -293,33 +334,43 @@ def confusion_matrix(
 ):                 # the axes
     "Draw counts of true class (rows) by predicted class (columns)."
     counts = _count(truth, predicted, classes)
-    k, ax = len(counts), _axes(ax, min(5.6, 1 + 0.36 * len(counts)))
+    k, names = len(counts), [str(c) for c in (range(len(counts)) if classes is None else classes)]
+    ax = _axes(ax, min(5.6, 1 + max(1.6, 0.36 * k)))
     shade = np.sqrt(counts / np.maximum(counts.sum(1, keepdims=True), 1))
     hue = np.where(np.eye(k, dtype=bool)[..., None], to_rgb(COLOURS["positive"]), to_rgb(COLOURS["negative"]))
     ax.imshow(1 - shade[..., None] * (1 - hue))
-    ax.set_xticks(np.arange(k + 1) - 0.5, minor=True)
-    ax.set_yticks(np.arange(k + 1) - 0.5, minor=True)
-    ax.grid(False)
-    ax.grid(which="minor")
-    if min(_room(ax)) / (k + 2.5) > 6.5 * len(str(counts.max())):
+    cell = min(_room(ax)) / (k + 1.6)  # points
+    if cell > 6.5 * len(str(counts.max())):
         for i, j in np.argwhere(counts):
             ax.text(j, i, counts[i, j], ha="center", va="center_baseline", color="white" if shade[i, j] > 0.75 else _INK)
-    names = [str(c) for c in (range(k) if classes is None else classes)]
-    ax.set(xticks=range(k), yticks=range(k), xticklabels=names, yticklabels=names, xlabel="predicted class", ylabel="true class")
-    if max(map(len, names)) > 4 and k > 4: ax.set_xticks(range(k), names, rotation=40, ha="right", rotation_mode="anchor")
-    ax.tick_params(which="both", length=0)
-    ax.spines[:].set_visible(False)
+    _frame_cells(ax, names, cell)
     return ax
 
-# %% ../../nbs/core/plotting.ipynb #909c11d6
-_SHAPES = "osD^"
 
+def _frame_cells(ax, names: list[str], cell: float) -> None:
+    "Lines between the cells of a matrix, and as many of the names as cells of that size, in points, leave room for."
+    some = range(0, len(names), int(np.ceil(1.3 * TYPE_SIZE / cell)))
+    words = [names[i] for i in some]
+    ax.set(xticks=some, yticks=some, xticklabels=words, yticklabels=words, xlabel="predicted class", ylabel="true class")
+    if max(map(len, words)) * 0.65 * TYPE_SIZE > max(cell, 2 * TYPE_SIZE): ax.set_xticks(some, words, rotation=40, ha="right", rotation_mode="anchor")
+    for axis in (ax.xaxis, ax.yaxis): axis.set_ticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    ax.grid(False)
+    ax.grid(cell > TYPE_SIZE, which="minor")
+    ax.tick_params(which="both", length=0)
+    ax.spines[:].set_visible(False)
 
+# %% ../../nbs/core/plotting.ipynb #5de17449
 def _ask(predict, points) -> np.ndarray:
     "Predictions for `(B, 2)` points, checked to be `(B,)`."
     found = np.asarray(predict(points))
-    if found.shape != points.shape[:1]: raise ValueError(f"`predict` must give (B,) for points (B, 2), here {points.shape[:1]}. Received: shape={found.shape}")
+    if found.shape != points.shape[:1]:
+        raise ValueError(f"`predict` must give one label for each of {len(points)} points (B, 2). Received: shape={found.shape}")
     return found
+
+
+def _is_probability(found) -> bool:
+    "Whether predictions are numbers between the labels."
+    return found.dtype.kind == "f" and bool(np.any(found != np.round(found)))
 
 
 def _map(predict, low, high, coarse: int = 160, finer: int = 4) -> np.ndarray:
@@ -332,14 +383,38 @@ def _map(predict, low, high, coarse: int = 160, finer: int = 4) -> np.ndarray:
     if again.any() and not _is_probability(rough): fine[again] = _ask(predict, points(coarse * finer)[again])
     return fine
 
+# %% ../../nbs/core/plotting.ipynb #f31a7fbe
+def _tint(found, labels, roles) -> np.ndarray:
+    "Colour each prediction: pale, and for probabilities the paler the nearer to a half."
+    hues = np.array([to_rgb(COLOURS[role]) for role in roles])
+    if not _is_probability(found): return 1 - 0.25 * (1 - hues[np.searchsorted(labels, found)])
+    return 1 - 0.4 * np.abs(2 * found[..., None] - 1) * (1 - hues[(found >= 0.5).astype(int)])
 
-def _is_probability(found) -> bool: return found.dtype.kind == "f" and bool(np.any(found != np.round(found)))
 
-# %% ../../nbs/core/plotting.ipynb #ae3aaf7d
+def _points(ax, x, right, role: str, shape: str, name) -> None:
+    "Draw the data of one class; those that the model gets wrong have a dark rim."
+    for part, rim, width in ((right, "white", 0.8), (~right, _INK, 1.4)):
+        ax.scatter(*x[part].T, s=30, marker=shape, color=COLOURS[role], edgecolor=rim, linewidth=width, zorder=3)
+    ax.scatter([], [], s=30, marker=shape, color=COLOURS[role], label=name)
+
+# %% ../../nbs/core/plotting.ipynb #ee890e94
+def _check_plane(found, x, y) -> np.ndarray:
+    "Labels in ascending order, at most four."
+    if _is_probability(found):
+        labels = np.unique(y)
+        if len(labels) != 2 or found.min() < 0 or found.max() > 1:
+            raise ValueError("`predict` must give labels, or probabilities in [0, 1] where `y` has two labels. "
+                             f"Received: {found.min():.3g} to {found.max():.3g}, labels={labels[:8].tolist()}")
+        return labels
+    labels = np.unique(np.concatenate([y, found.ravel()]))
+    if len(labels) > 4: raise ValueError(f"`y` and `predict` must hold at most 4 labels together. Received: {labels[:8].tolist()}")
+    return labels
+
+# %% ../../nbs/core/plotting.ipynb #51da62c2
 def decision_regions(
     predict,                # `(B, 2)` -> `(B,)` labels, or probabilities of the higher of two labels
     x,                      # `(B, 2)`
-    y,                      # `(B,)` labels, four different ones at most
+    y,                      # `(B,)` labels
     ax=None,
     x_labels=("x1", "x2"),  # with their units
     classes=None,           # names of the labels in ascending order, for a legend
@@ -351,66 +426,72 @@ def decision_regions(
     margin = 0.08 * np.where(np.ptp(x, 0) > 0, np.ptp(x, 0), 1)
     low, high = x.min(0) - margin, x.max(0) + margin
     found, at_data = _map(predict, low, high), _ask(predict, x)
-    soft = _is_probability(found)
-    labels = np.unique(y if soft else np.concatenate([y, found.ravel()]))
-    if len(labels) > 4 or (soft and len(labels) != 2): raise ValueError(f"`y` and `predict` must hold at most 4 labels, 2 with probabilities. Received: {labels[:8].tolist()}")
+    labels, ax = _check_plane(found, x, y), _axes(ax, 3.8)
     roles = ("negative", "positive") if len(labels) < 3 else _METHODS
-    hues, ax = np.array([to_rgb(COLOURS[role]) for role in roles]), _axes(ax, 3.8)
-    region = hues[0] + found[..., None] * (hues[1] - hues[0]) if soft else hues[np.searchsorted(labels, found)]
-    ax.imshow(1 - 0.25 * (1 - region), origin="lower", extent=(low[0], high[0], low[1], high[1]), aspect="auto")
-    right = (labels[(at_data >= 0.5).astype(int)] if soft else at_data) == y
-    for label, role, shape, name in zip(labels, roles, _SHAPES, labels if classes is None else classes):
-        for side, rim in ((right, "white"), (~right, _INK)):
-            ax.scatter(*x[(y == label) & side].T, s=30, marker=shape, color=COLOURS[role], edgecolor=rim, linewidth=0.8 if rim == "white" else 1.4,
-                       label=name if rim == "white" else None, zorder=3)
+    ax.imshow(_tint(found, labels, roles), origin="lower", extent=(low[0], high[0], low[1], high[1]), aspect="auto")
+    right = (labels[(at_data >= 0.5).astype(int)] if _is_probability(found) else at_data) == y
+    for label, role, shape, name in zip(labels, roles, "osD^", labels if classes is None else classes):
+        _points(ax, x[y == label], right[y == label], role, shape, name)
     if classes is not None: ax.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.2)
     ax.grid(False)
     ax.set(xlabel=x_labels[0], ylabel=x_labels[1])
     return ax
 
-# %% ../../nbs/core/plotting.ipynb #9a588531
-def _number(value: float) -> str: return f"{value:.2g}".replace("-", "\u2212")
+# %% ../../nbs/core/plotting.ipynb #7c1b6da1
+def _shown(size: int, most: int) -> list[int | None]:
+    "The units of a layer that are drawn: all, or three and two with None for the dots between."
+    return list(range(size)) if size <= most else [0, 1, 2, None, size - 2, size - 1]
 
 
-def _shown(size: int, most: int = 7) -> list[int | None]:
-    "The units of a layer that are drawn; None stands for the dots."
-    return list(range(size)) if size <= most + 1 else [*range((most + 1) // 2), None, *range(size - most // 2, size)]
+def _number(value: float) -> str:
+    "Three significant digits and a true minus sign."
+    return f"{value:.3g}".replace("-", "\u2212")
 
-
-def _check_network(sizes, labels, weights, biases, unit_text) -> list[int]:
+# %% ../../nbs/core/plotting.ipynb #7713ec78
+def _check_network(sizes, labels, weights, biases, unit_text, most) -> list[int]:
+    "The sizes as whole numbers, everything else checked against them."
     sizes = [int(size) for size in sizes]
     if len(sizes) < 2 or min(sizes) < 1: raise ValueError(f"`sizes` must hold two layers or more of one unit or more. Received: sizes={sizes}")
+    if most < 5: raise ValueError(f"`most` must be 5 or more. Received: most={most}")
     for name, arrays, shapes in (("weights", weights, list(zip(sizes, sizes[1:]))), ("biases", biases, [(size,) for size in sizes[1:]])):
         if arrays is not None and (found := [np.shape(a) for a in arrays]) != shapes:
             raise ValueError(f"`{name}` must have the shapes {shapes}. Received: shapes={found}")
-    if labels is not None and len(labels) != len(sizes): raise ValueError(f"`labels` must hold one for each of {len(sizes)} layers. Received: labels={labels}")
-    texts = [len(text) if text is not None else size for text, size in zip(unit_text, sizes)] if unit_text is not None else sizes
-    if texts != sizes: raise ValueError(f"`unit_text` must hold None or a list for each layer, of sizes {sizes}. Received: sizes={texts}")
+    if labels is not None and len(labels) != len(sizes):
+        raise ValueError(f"`labels` must hold one for each of the {len(sizes)} layers. Received: labels={labels}")
+    if unit_text is not None and (len(unit_text) != len(sizes) or any(text is not None and len(text) != size for text, size in zip(unit_text, sizes))):
+        raise ValueError(f"`unit_text` must hold for each layer None or one text a unit, sizes={sizes}. Received: unit_text={unit_text}")
     return sizes
 
-# %% ../../nbs/core/plotting.ipynb #c87c8a7d
-def _edges(ax, at: dict, layer: int, weight, strongest: float) -> None:
-    "Draw the edges between two layers, the strongest last, and their numbers where all of them find room."
-    left, right = ([unit for at_layer, unit in at if at_layer == place] for place in (layer, layer + 1))
-    pairs = [(i, j) for i in left for j in right if i is not None and j is not None]
-    if weight is None: looks = [(_EDGE, 1.0 if len(pairs) < 30 else 0.5)] * len(pairs)
-    else:
-        weight = np.asarray(weight, float)
-        pairs.sort(key=lambda pair: abs(weight[pair]))
-        looks = [(COLOURS["positive"] if weight[p] > 0 else COLOURS["negative"] if weight[p] < 0 else _GRID, 0.5 + 3 * abs(weight[p]) / strongest) for p in pairs]
-    ends = np.array([(at[layer, i], at[layer + 1, j]) for i, j in pairs])  # (edges, 2, 2)
-    ax.add_collection(LineCollection(ends, colors=[c for c, _ in looks], linewidths=[w for _, w in looks], zorder=1))
-    if weight is None: return
-    places = np.linspace(0.2, 0.8, 61)
-    heights = np.sort(ends[:, :1, 1] + places * (ends[:, 1:, 1] - ends[:, :1, 1]), 0)  # (edges, places)
-    room = np.diff(heights, axis=0).min(0) if len(pairs) > 1 else np.full(61, np.inf)
-    best = places[np.argmax(np.minimum(room, 1.6 * TYPE_SIZE))]
-    if room.max() < 1.25 * TYPE_SIZE: return
-    for pair, (start, end), (colour, _) in zip(pairs, ends, looks):
-        ax.text(*(start + best * (end - start)), _number(weight[pair]), color=colour if weight[pair] else _AXIS, ha="center", va="center_baseline", zorder=1.5,
-                bbox=dict(boxstyle="square,pad=0.12", facecolor="white", edgecolor="none"))
+# %% ../../nbs/core/plotting.ipynb #bf9774d0
+def _clear_place(ends: np.ndarray, room: float) -> float | None:
+    "How far along edges `(E, 2, 2)`, as a share, numbers fit best; None where two would be nearer than `room` points."
+    shares = np.linspace(0.2, 0.8, 61)
+    heights = np.sort(ends[:, :1, 1] + shares * (ends[:, 1:, 1] - ends[:, :1, 1]), axis=0)  # (E, shares)
+    if len(ends) == 1: return 0.5
+    gaps = np.diff(heights, axis=0).min(0)
+    return float(shares[gaps.argmax()]) if gaps.max() >= room else None
 
-# %% ../../nbs/core/plotting.ipynb #22dfe5b2
+# %% ../../nbs/core/plotting.ipynb #95dc5e17
+def _edge_look(weight: float, strongest: float) -> tuple[str, float]:
+    "Colour by sign, width in points by size."
+    colour = COLOURS["positive"] if weight > 0 else COLOURS["negative"] if weight < 0 else _GRID
+    return colour, 0.5 + 3 * abs(weight) / strongest
+
+
+def _edges(ax, at: dict, layer: int, weight, strongest: float) -> None:
+    "Draw the edges between two layers, the strongest last, with their weights where all find room."
+    left, right = ([unit for place, unit in at if place == column and unit is not None] for column in (layer, layer + 1))
+    pairs = [(i, j) for i in left for j in right]
+    if weight is not None: pairs.sort(key=lambda pair: abs(weight[pair]))
+    looks = [(_EDGE, 1.0 if len(pairs) < 30 else 0.5) if weight is None else _edge_look(weight[pair], strongest) for pair in pairs]
+    ends = np.array([(at[layer, i], at[layer + 1, j]) for i, j in pairs])  # (E, 2, 2)
+    ax.add_collection(LineCollection(ends, colors=[colour for colour, _ in looks], linewidths=[width for _, width in looks], zorder=1))
+    if weight is None or (share := _clear_place(ends, 1.25 * TYPE_SIZE)) is None: return
+    for pair, (start, end), (colour, _) in zip(pairs, ends, looks):
+        ax.text(*(start + share * (end - start)), _number(weight[pair]), color=colour if weight[pair] else _AXIS, ha="center", va="center_baseline",
+                zorder=1.5, bbox=dict(boxstyle="square,pad=0.12", facecolor="white", edgecolor="none"))
+
+# %% ../../nbs/core/plotting.ipynb #7f833762
 def _unit(ax, place, radius: float, text: str, bias: float | None, strongest: float, roomy: bool) -> None:
     "Draw one unit, tinted by its bias, which is written below where there is room."
     tint = np.ones(3) if not bias else 1 - 0.4 * abs(bias) / strongest * (1 - np.array(to_rgb(COLOURS["positive" if bias > 0 else "negative"])))
@@ -419,6 +500,13 @@ def _unit(ax, place, radius: float, text: str, bias: float | None, strongest: fl
     if bias is not None and roomy: ax.text(place[0], place[1] - radius - 3, f"b = {_number(bias)}", ha="center", va="top", color=_AXIS, zorder=3)
 
 
+def _layer_names(sizes, labels, shown) -> list[str]:
+    "What stands below each layer: its label, with the count where units are left out; or the count alone."
+    if labels is not None: return [f"{label} ({size})" if None in units else str(label) for label, size, units in zip(labels, sizes, shown)]
+    words = ["input", *["unit"] * (len(sizes) - 2), "output"]
+    return [f"{size} {word}{'s' * (size > 1)}" for size, word in zip(sizes, words)]
+
+# %% ../../nbs/core/plotting.ipynb #5a92c1e3
 def network_diagram(
     sizes,          # units of each layer, inputs first
     ax=None,
@@ -426,51 +514,83 @@ def network_diagram(
     weights=None,   # for each pair of layers `(units before, units after)`
     biases=None,    # for each layer but the first `(units,)`
     unit_text=None, # for each layer a list of texts inside its units, or None
+    most: int = 8,  # units that a layer may show; of a larger one three, dots and two are drawn
 ):                  # the axes
     "Draw a network of layers as columns of units, its weights as edges."
-    sizes = _check_network(sizes, labels, weights, biases, unit_text)
-    shown = [_shown(size) for size in sizes]
-    tallest = max(map(len, shown))
+    sizes = _check_network(sizes, labels, weights, biases, unit_text, most)
+    shown = [_shown(size, most) for size in sizes]
+    tallest, layers = max(map(len, shown)), range(len(sizes))
     ax = _axes(ax, tallest * (52 if tallest < 5 else 30) / 72 + 0.45)
     width, height = _room(ax)
-    gap_y, gap_x = min(56, (height - 32) / tallest), min(200, (width - 90) / (len(sizes) - 1))
-    radius, ends = min(15, 0.38 * gap_y), ["inputs", *["units"] * (len(sizes) - 2), "outputs"]
-    names = [f"{size} {end if size > 1 else end[:-1]}" for size, end in zip(sizes, ends)] if labels is None else [
-        f"{name} ({size})" if None in units else str(name) for name, size, units in zip(labels, sizes, shown)]
-    at = {(layer, unit): (layer * gap_x, ((len(units) - 1) / 2 - row) * gap_y) for layer, units in enumerate(shown) for row, unit in enumerate(units)}
-    strongest, deepest = (max([np.abs(a).max() for a in arrays or []], default=1) or 1 for arrays in (weights, biases))
-    for layer in range(len(sizes) - 1): _edges(ax, at, layer, None if weights is None else weights[layer], strongest)
-    for (layer, unit), place in at.items():
-        if unit is None: ax.scatter([place[0]] * 3, place[1] + np.array([-0.22, 0, 0.22]) * gap_y, s=6, color=_INK, zorder=2)
-        else: _unit(ax, place, radius, "" if unit_text is None or unit_text[layer] is None else str(unit_text[layer][unit]),
-                    None if biases is None or layer == 0 else float(biases[layer - 1][unit]), deepest, gap_y - 2 * radius > 1.6 * TYPE_SIZE)
-    foot = -(tallest - 1) / 2 * gap_y - radius - (1.9 if biases is not None else 0.7) * TYPE_SIZE
-    for layer, name in enumerate(names): ax.text(layer * gap_x, foot, name, ha="center", va="top")
-    middle = (len(sizes) - 1) * gap_x / 2
-    ax.set(xlim=(middle - width / 2, middle + width / 2), ylim=(foot - 1.4 * TYPE_SIZE, (tallest - 1) / 2 * gap_y + radius + 2), aspect="equal")
+    gap_x, gap_y = min(200, (width - 90) / layers[-1]), min(56, (height - 32) / tallest)  # points, like all lengths below
+    radius, top = min(15, 0.38 * gap_y), (tallest - 1) / 2 * gap_y
+    roomy = biases is not None and gap_y - 2 * radius > 1.6 * TYPE_SIZE
+    at = {(layer, unit): (layer * gap_x, ((len(shown[layer]) - 1) / 2 - row) * gap_y) for layer in layers for row, unit in enumerate(shown[layer])}
+    strongest, deepest = (max([float(np.abs(a).max()) for a in arrays or []], default=0) or 1 for arrays in (weights, biases))
+    for layer in layers[:-1]: _edges(ax, at, layer, None if weights is None else np.asarray(weights[layer], float), strongest)
+    for (layer, unit), (x, y) in at.items():
+        if unit is None: ax.scatter([x] * 3, y + np.array([-0.22, 0, 0.22]) * gap_y, s=6, color=_INK, zorder=2)
+        else: _unit(ax, (x, y), radius, str(unit_text[layer][unit]) if unit_text and unit_text[layer] is not None else "",
+                    None if biases is None or layer == 0 else float(biases[layer - 1][unit]), deepest, roomy)
+    foot, middle = -top - radius - (1.9 if roomy else 0.7) * TYPE_SIZE, layers[-1] * gap_x / 2
+    for layer, name in enumerate(_layer_names(sizes, labels, shown)): ax.text(layer * gap_x, foot, name, ha="center", va="top")
+    ax.set(xlim=(middle - width / 2, middle + width / 2), ylim=(foot - 1.4 * TYPE_SIZE, top + radius + 2), aspect="equal")
     ax.axis("off")
     return ax
 
-# %% ../../nbs/core/plotting.ipynb #b3dbc8fc
-_VERDICTS = {"reproduced": ("positive", "o", None), "not reproduced": ("negative", "D", None)}  # role, marker, face; others are grey and hollow
-
-
-def _check_rows(rows: dict, marks: dict, verdicts) -> np.ndarray:
+# %% ../../nbs/core/plotting.ipynb #645c64f2
+def _check_rows(rows: dict, marks: dict, verdicts: dict) -> np.ndarray:
     "Rows as `(R, 3)`: estimate, low, high, with infinite open ends and NaN for an unknown estimate."
     if not rows: raise ValueError(f"`rows` must hold one or more. Received: rows={rows!r}")
     for name, row in rows.items():
         if np.size(row) != 3: raise ValueError(f"row `{name}` must be (estimate, low, high). Received: {row!r}")
-    for what, given in (("verdicts", verdicts), *marks.items()):
-        if isinstance(given, dict) and (unknown := set(given) - set(rows)): raise ValueError(f"`{what}` must name rows. Received: {sorted(unknown)}")
+    for name, given in {"verdicts": verdicts, **marks}.items():
+        if isinstance(given, dict) and (unknown := set(given) - set(rows)):
+            raise ValueError(f"`{name}` must name rows ({', '.join(rows)}). Received: {sorted(unknown)}")
     table = np.array([[missing if v is None else v for v, missing in zip(row, (np.nan, -np.inf, np.inf))] for row in rows.values()], float)
     if np.any(table[:, 1] > table[:, 2]): raise ValueError(f"`rows` must have low <= high. Received: {table[table[:, 1] > table[:, 2]].tolist()}")
     return table
 
+# %% ../../nbs/core/plotting.ipynb #0fef8dcb
+def _limits(numbers, log: bool) -> tuple[float, float]:
+    "Ends of the axis: all finite numbers and some air."
+    known = np.array([v for v in numbers if np.isfinite(v)])
+    if not len(known) or (log and known.min() <= 0):
+        raise ValueError(f"`rows` must hold finite numbers, above 0 where `log_x`. Received: {known.tolist()}")
+    if log: known = np.log(known)
+    air = 0.08 * (np.ptp(known) or 1)
+    ends = known.min() - air, known.max() + air
+    return tuple(float(np.exp(end) if log else end) for end in ends)
 
+# %% ../../nbs/core/plotting.ipynb #efc2841b
+_VERDICTS = {"reproduced": ("positive", "o"), "not reproduced": ("negative", "D")}  # role and marker; anything else is grey and hollow
+
+
+def _row(ax, y: int, estimate: float, low: float, high: float, verdict: str | None) -> None:
+    "Draw one interval, arrows at open ends, and its verdict."
+    role, shape = _VERDICTS.get(verdict or "reproduced", ("neutral", "o"))
+    colour, (left, right) = COLOURS[role], ax.get_xlim()
+    ax.plot([max(low, left), min(high, right)], [y, y], color=colour, linewidth=2.4, solid_capstyle="butt")
+    for end, edge, arrow in ((low, left, "<"), (high, right, ">")):
+        if np.isinf(end): ax.plot(edge, y, arrow, color=colour, markersize=7, clip_on=False)
+    ax.plot(estimate, y, shape, color=colour, markerfacecolor="white" if role == "neutral" else colour, markersize=7, markeredgewidth=1.6, zorder=3)
+    if verdict: ax.annotate(verdict, (1, y), (10, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points", va="center", color=colour)
+
+
+def _mark(ax, name: str, mark, rows: list) -> None:
+    "Draw a level through all rows, or a number in some."
+    role = _role(name)
+    colour, dashes = COLOURS[role or "paper"], _DASHES.get(role, "-")
+    if not isinstance(mark, dict): return ax.axvline(mark, color=colour, linestyle=dashes, linewidth=1.4, label=name, zorder=1.9)
+    places = np.array([(value, rows.index(row)) for row, value in mark.items()])
+    if role: ax.plot(*places.T, "D", color=colour, markerfacecolor="white", markersize=7, markeredgewidth=1.4, label=name, zorder=4)
+    else: ax.plot(*places.T, "|", color=colour, markersize=18, markeredgewidth=2, label=name, zorder=1.9)
+
+# %% ../../nbs/core/plotting.ipynb #2cd11228
 def intervals(
     rows: dict,                   # name -> `(estimate, low, high)`; an open end or unknown estimate is None
     ax=None,
-    marks: dict | None = None,    # name of the mark, a role or "threshold" -> a level, or row -> number
+    marks: dict | None = None,    # name, a role or "threshold" -> a level for all rows, or a number for each: row -> number
     verdicts: dict | None = None, # row -> verdict, written beside it
     x_label: str = "",            # with its unit
     log_x: bool = False,
@@ -478,31 +598,14 @@ def intervals(
     "Draw estimates with their intervals, one a row, and what they are held against."
     marks, verdicts = marks or {}, verdicts or {}
     table = _check_rows(rows, marks, verdicts)
-    ax, scale, back = _axes(ax, 0.75 + 0.34 * len(rows)), *((np.log, np.exp) if log_x else (np.asarray, np.asarray))
     levels = [v for mark in marks.values() for v in (mark.values() if isinstance(mark, dict) else [mark])]
-    known = scale(np.array([v for v in [*table.ravel(), *levels] if np.isfinite(v)]))
-    if not len(known) or not np.all(np.isfinite(known)): raise ValueError(f"`rows` must hold finite numbers, above 0 on a log scale. Received: rows={rows}")
-    pad = 0.08 * (np.ptp(known) or 1)
-    left, right = back(known.min() - pad), back(known.max() + pad)
-    for y, (name, (estimate, low, high)) in enumerate(zip(rows, table)):
-        role, shape, face = _VERDICTS.get(verdicts.get(name, "reproduced"), ("neutral", "o", "white"))
-        colour = COLOURS[role]
-        ax.plot([max(low, left), min(high, right)], [y, y], color=colour, linewidth=2.4, solid_capstyle="butt")
-        for end, edge, arrow in ((low, left, "<"), (high, right, ">")):
-            if np.isinf(end): ax.plot(edge, y, arrow, color=colour, markersize=7, clip_on=False)
-        ax.plot(estimate, y, shape, color=colour, markerfacecolor=face or colour, markersize=7, markeredgewidth=1.6, zorder=3)
-        if name in verdicts: ax.annotate(verdicts[name], (1, y), (10, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points", va="center", color=colour)
+    limits, ax = _limits([*table.ravel(), *levels], log_x), _axes(ax, 0.75 + 0.34 * len(rows))
+    ax.set(xlim=limits, xlabel=x_label, ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)), yticklabels=rows)
+    if log_x: _log_axis(ax, "x")
+    for y, (name, row) in enumerate(zip(rows, table)): _row(ax, y, *row, verdicts.get(name))
     for name, mark in marks.items(): _mark(ax, name, mark, list(rows))
     if marks: ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, borderpad=0, ncols=4)
-    ax.set(xlim=(left, right), ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)), yticklabels=rows, xlabel=x_label, xscale="log" if log_x else "linear")
-    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="y", length=0, pad=10)
     ax.grid(False, axis="y")
     ax.spines["left"].set_visible(False)
     return ax
-
-
-def _mark(ax, name: str, mark, rows: list) -> None:
-    role = _role(name) or "paper"
-    if not isinstance(mark, dict): return ax.axvline(mark, color=COLOURS[role], linestyle=_DASHES.get(role, "-") if _role(name) else "-", linewidth=1.4, label=name, zorder=1.9)
-    for i, (row, value) in enumerate(mark.items()):
-        ax.plot([value, value], [rows.index(row) - 0.36, rows.index(row) + 0.36], color=COLOURS[role], linewidth=2, label=None if i else name, zorder=1.9)

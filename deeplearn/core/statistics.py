@@ -204,7 +204,7 @@ POCOCK = {1: 0.95, 2: 0.9706, 3: 0.978, 4: 0.9818, 5: 0.9842}  # looks -> confid
 def look_confidence(
     looks: int,  # times that the data may be looked at
 ) -> float:
-    "Return the confidence that each of so many looks must use so that all together err in at most 5 % of cases."
+    "Return the confidence that each of so many looks must use so that all together err in about 5 % of cases."
     if looks not in POCOCK: raise ValueError(f"`looks` must be 1 to {max(POCOCK)} sample sizes. Received: {looks}")
     return POCOCK[looks]
 

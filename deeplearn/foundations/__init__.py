@@ -9,7 +9,8 @@ __all__ = ['names']
 import lazy_loader
 
 names = {  # name -> module of this part
-    "Perceptron": "perceptron", "ThresholdUnit": "perceptron",
+    "Perceptron": "perceptron", "ThresholdUnit": "perceptron", "boolean_network": "perceptron",
+    "is_linearly_separable": "perceptron", "novikoff_bound": "perceptron",
     "MLP": "backprop", "Tensor": "backprop",
 }
 

@@ -34,7 +34,7 @@ class Tensor:
 
     def __len__(self) -> int: return len(self.data)
     def __float__(self) -> float: return float(self.data)
-    def __repr__(self) -> str: return f"Tensor({np.array2string(self.data, precision=4, separator=', ', threshold=50)}, shape={self.shape})"
+    def __repr__(self) -> str: return f"Tensor({np.array2string(self.data, precision=4, separator=', ', threshold=50, prefix='Tensor(')}, shape={self.shape})"
     def __array__(self, *args, **kwargs): raise TypeError("NumPy would lose track of how a `Tensor` was made: use its methods, or `.data`")
 
 # %% ../../nbs/foundations/backprop.ipynb #9f79ee71
@@ -65,7 +65,7 @@ def _method(*names, owner: type = Tensor):
         return function
     return attach
 
-# %% ../../nbs/foundations/backprop.ipynb #a5de04de
+# %% ../../nbs/foundations/backprop.ipynb #5e94a0a8
 @_method("__add__", "__radd__")
 def _add(a, b) -> Tensor: return _record(_value(a) + _value(b), (a, lambda g: g), (b, lambda g: g))
 
@@ -77,7 +77,7 @@ def _subtract(a, b) -> Tensor: return _record(_value(a) - _value(b), (a, lambda 
 @_method("__neg__")
 def _negative(a) -> Tensor: return _record(-_value(a), (a, lambda g: -g))
 
-
+# %% ../../nbs/foundations/backprop.ipynb #fe47e9d5
 def _sum_to(gradient: np.ndarray, shape: tuple) -> np.ndarray:
     "Sum a gradient over the axes along which an array of this shape was stretched: equation (4)."
     gradient = gradient.sum(axis=tuple(range(gradient.ndim - len(shape))))
@@ -97,7 +97,7 @@ def _order(self) -> list[Tensor]:
             stack += [(node, True), *((operand, False) for operand, _ in node._edges)]
     return order
 
-# %% ../../nbs/foundations/backprop.ipynb #917b5469
+# %% ../../nbs/foundations/backprop.ipynb #76683205
 @_method("backward")
 def _backward(self,
     gradient=None, # of the final number with respect to this tensor, in its shape; 1 when this tensor is that number
@@ -106,18 +106,20 @@ def _backward(self,
     arriving = {self: _seed(self, gradient)}
     for node in reversed(self._order()):
         g = arriving.pop(node)
-        node.grad = g.copy() if node.grad is None else node.grad + g
+        node.grad = np.array(g if node.grad is None else node.grad + g)
         for operand, rule in node._edges:
             piece = _sum_to(np.asarray(rule(g)), operand.shape).astype(operand.dtype, copy=False)
             arriving[operand] = arriving[operand] + piece if operand in arriving else piece
 
-
+# %% ../../nbs/foundations/backprop.ipynb #95a75bba
 def _seed(tensor: Tensor, gradient) -> np.ndarray:
     if gradient is None:
-        if tensor.data.size != 1: raise ValueError(f"`backward` starts from one number, or from a `gradient` in the tensor's shape. Received: shape={tensor.shape}")
+        if tensor.data.size != 1:
+            raise ValueError(f"`backward` starts from one number, or from a `gradient` in the tensor's shape. Received: shape={tensor.shape}")
         return np.ones_like(tensor.data)
     gradient = np.asarray(_value(gradient), tensor.dtype)
-    if gradient.shape != tensor.shape: raise ValueError(f"`gradient` must have the tensor's shape {tensor.shape}. Received: gradient.shape={gradient.shape}")
+    if gradient.shape != tensor.shape:
+        raise ValueError(f"`gradient` must have the tensor's shape {tensor.shape}. Received: gradient.shape={gradient.shape}")
     return gradient
 
 # %% ../../nbs/foundations/backprop.ipynb #e64baaf1
@@ -132,7 +134,7 @@ def _divide(a, b) -> Tensor:
     x, y = _value(a), _value(b)
     return _record(x / y, (a, lambda g: g / y), (b, lambda g: -g * x / y ** 2))
 
-
+# %% ../../nbs/foundations/backprop.ipynb #48fc2d3d
 @_method("__pow__", "__rpow__")
 def _power(a, n) -> Tensor:
     x, k = _value(a), _value(n)
@@ -168,7 +170,7 @@ def _matmul(a, b) -> Tensor:
     x, y = _value(a), _value(b)
     return _record(x @ y, (a, lambda g: g @ y.swapaxes(-1, -2)), (b, lambda g: x.swapaxes(-1, -2) @ g))
 
-# %% ../../nbs/foundations/backprop.ipynb #5235036e
+# %% ../../nbs/foundations/backprop.ipynb #90b5ce92
 def _restore(g: np.ndarray, axis, keepdims: bool) -> np.ndarray:
     "Put reduced axes back with length 1."
     return g if keepdims or axis is None else np.expand_dims(g, axis)
@@ -186,7 +188,7 @@ def _mean(a, axis=None, keepdims: bool = False) -> Tensor:
     total = a.sum(axis, keepdims)
     return total / (a.data.size / total.data.size)
 
-
+# %% ../../nbs/foundations/backprop.ipynb #b3cfd894
 @_method("max")
 def _max(a, axis=None, keepdims: bool = False) -> Tensor:
     "Largest entry along one axis, several, or all; its gradient is shared evenly among ties."
@@ -308,7 +310,8 @@ def _fit(self,
 ) -> np.ndarray:                # `(epochs,)` mean loss over each epoch, measured before each step
     "Train by gradient descent; calling it again goes on where it stopped."
     x, y = _checked(self, x, y)
-    size, losses = batch_size or len(x), np.zeros(epochs)
+    size, losses = len(x) if batch_size is None else batch_size, np.zeros(epochs)
+    if size < 1: raise ValueError(f"`batch_size` must be at least 1, or None for all examples. Received: batch_size={batch_size!r}")
     for epoch in range(epochs):
         order = self.random.permutation(len(x)) if shuffle and size < len(x) else np.arange(len(x))
         for batch in np.split(order, range(size, len(x), size)):
@@ -318,7 +321,7 @@ def _fit(self,
             losses[epoch] += float(loss) * len(batch) / len(x)
     return losses
 
-# %% ../../nbs/foundations/backprop.ipynb #329801f0
+# %% ../../nbs/foundations/backprop.ipynb #cced1daa
 def _checked(network: MLP, x, y) -> tuple[np.ndarray, np.ndarray]:
     "Inputs and targets as arrays whose shapes fit the network and its loss."
     x, y, (first, *_, last) = np.asarray(x), np.asarray(y), network.sizes
@@ -329,7 +332,7 @@ def _checked(network: MLP, x, y) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"`y` must be (B,) with B={len(x)}, classes 0 .. {last - 1}. Received: y.shape={y.shape}, y.dtype={y.dtype}")
     return x, y
 
-
+# %% ../../nbs/foundations/backprop.ipynb #d77cfb54
 @_method("predict", owner=MLP)
 def _predict(self,
     x,             # `(B, D)`
@@ -399,8 +402,9 @@ def _gradients(weights, layers, error) -> list[np.ndarray]:
 # %% ../../nbs/foundations/backprop.ipynb #04d860b2
 def _draw(sizes, starts: int, init: float, bias_init: float, seed: int) -> list[np.ndarray]:
     "Weights of all starts, uniform within plus and minus `init`, biases within `bias_init`."
-    def one(random): return [random.uniform(-reach, reach, shape) for n, m in zip(sizes, sizes[1:]) for reach, shape in ((init, (n, m)), (bias_init, (m,)))]
-    return [np.stack(parts) for parts in zip(*(one(np.random.default_rng(seed + s)) for s in range(starts)))]
+    ranges = [pair for n, m in zip(sizes, sizes[1:]) for pair in ((init, (n, m)), (bias_init, (m,)))]
+    randoms = [np.random.default_rng(seed + s) for s in range(starts)]
+    return [np.stack([random.uniform(-reach, reach, shape) for random in randoms]) for reach, shape in ranges]
 
 
 def train_sigmoid_nets(
@@ -420,7 +424,9 @@ def train_sigmoid_nets(
     "Train many starts of one network by gradient descent with momentum on all cases at once, as Rumelhart, Hinton and Williams (1986) did."
     x, y = np.asarray(x, float), np.asarray(y, float)
     if y.shape[-2:] != (len(x), sizes[-1]) or x.shape[1] != sizes[0]:
-        raise ValueError(f"`sizes` must begin with x's columns and end with y's, one row a case. Received: sizes={sizes}, shapes {x.shape} and {y.shape}")
+        raise ValueError("`sizes` must begin with the columns of `x` and end with those of `y`, one row a case. "
+                         f"Received: sizes={sizes}, x.shape={x.shape}, y.shape={y.shape}")
+    if starts < 1 or sweeps < 0: raise ValueError(f"`starts` must be at least 1 and `sweeps` at least 0. Received: starts={starts}, sweeps={sweeps}")
     weights = _draw(sizes, starts, init, init if bias_init is None else bias_init, seed)
     velocities, kept = [np.zeros_like(w) for w in weights], {}
     losses, worst = np.empty((2, sweeps + 1, starts))
@@ -445,11 +451,11 @@ def mirror_task(
     x = (np.arange(2 ** bits)[:, None] >> np.arange(bits)[::-1] & 1).astype(float)
     return x, (x == x[:, ::-1]).all(1, keepdims=True).astype(float)
 
-# %% ../../nbs/foundations/backprop.ipynb #ee428959
+# %% ../../nbs/foundations/backprop.ipynb #c65dd39b
 def mirror_ratios(
-    kernel: np.ndarray, # `(S, bits, units)` input weights of hidden units
-) -> tuple[np.ndarray, np.ndarray]: # ratios `(S, bits / 2 - 1)` to the smallest magnitude, in rising order; asymmetry `(S,)`, largest |left + right| / magnitude
-    "Compare the weights of mirrored inputs: 1:2:4 and no asymmetry is the code of Rumelhart, Hinton and Williams (1986)."
+    kernel: np.ndarray,             # `(S, bits, units)` input weights of hidden units
+) -> tuple[np.ndarray, np.ndarray]: # `(S, bits / 2 - 1)` magnitudes over the smallest, rising; `(S,)` the largest |left + right| / magnitude
+    "Compare weights of mirrored inputs. The code of Rumelhart, Hinton and Williams (1986) has ratios 2 and 4, and asymmetry 0."
     half = kernel.shape[1] // 2
     left, right = kernel[:, :half], kernel[:, :half - 1:-1]            # (S, bits / 2, units)
     magnitude = (np.abs(left) + np.abs(right)) / 2

@@ -104,13 +104,16 @@ def _next_mistake(signed: np.ndarray, weights: np.ndarray, start: int) -> int:
     return len(signed)
 
 
-def _walk(signed: np.ndarray, weights: np.ndarray) -> int:
-    "Go once through all rows, correcting `weights` in place; returns the number of mistakes."
-    mistakes = row = 0
-    while (row := _next_mistake(signed, weights, row)) < len(signed):
-        weights += signed[row]  # equation (3)
-        mistakes, row = mistakes + 1, row + 1
-    return mistakes
+def _learn(signed: np.ndarray, max_epochs: int, random=None) -> tuple[np.ndarray, np.ndarray]:
+    "Walk through the rows until an epoch passes without a mistake; returns weights `(D + 1,)` and the mistakes of each epoch."
+    weights, counts = np.zeros(signed.shape[1]), []
+    while len(counts) < max_epochs and (not counts or counts[-1]):
+        rows, row = signed if random is None else signed[random.permutation(len(signed))], 0
+        counts.append(0)
+        while (row := _next_mistake(rows, weights, row)) < len(rows):
+            weights += rows[row]  # equation (3)
+            counts[-1], row = counts[-1] + 1, row + 1
+    return weights, np.array(counts)
 
 # %% ../../nbs/foundations/perceptron.ipynb #e658ae84
 class Perceptron(ClassifierMixin, BaseEstimator):
@@ -120,10 +123,9 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         inputs:  `(B, D)`; labels `(B,)` of two classes, of which the greater is positive
         outputs: `(B,)` labels; `decision_function` gives the weighted sums, in the unit of the inputs squared
         weights: `coef_ (1, D)`, `intercept_ (1,)`: `D + 1` numbers
-    Attributes after `fit`: `classes_ (2,)`, `mistakes_` (corrections made in all), `mistakes_per_epoch_ (n_iter_,)`, `n_iter_` (epochs walked, the one
-    without a mistake included) and `converged_` (did the last epoch pass without a mistake?).
+        learned: `mistakes_` in all, `mistakes_per_epoch_ (n_iter_,)`; `converged_`: did the last of `n_iter_` epochs pass without a mistake?
     Raises:
-        ValueError: when `y` holds another number of classes than two, or `max_epochs` is no whole number of at least 1.
+        ValueError: unless `y` holds two classes and `max_epochs` is a whole number of at least 1.
     Reference:
         Rosenblatt (1962), Principles of neurodynamics, the error-correction procedure; Novikoff (1962) bounds `mistakes_`.
     """
@@ -133,10 +135,8 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         fit_intercept: bool = True, # learn a threshold, or keep it at 0?
         random_state=None,          # seed of the orders, or a `RandomState`
     ):
-        self.max_epochs = max_epochs
-        self.shuffle = shuffle
-        self.fit_intercept = fit_intercept
-        self.random_state = random_state
+        self.max_epochs, self.shuffle = max_epochs, shuffle
+        self.fit_intercept, self.random_state = fit_intercept, random_state
 
     def fit(self, X, y):
         if not isinstance(self.max_epochs, Integral) or self.max_epochs < 1:
@@ -144,11 +144,11 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         signed, self.classes_ = signed_examples(X, y, self.fit_intercept), np.unique(y)  # (B, D + 1), (2,)
-        random, weights, counts = check_random_state(self.random_state), np.zeros(signed.shape[1]), []
-        while len(counts) < self.max_epochs and (not counts or counts[-1]):
-            counts.append(_walk(signed[random.permutation(len(signed))] if self.shuffle else signed, weights))
+        random = check_random_state(self.random_state) if self.shuffle else None
+        weights, counts = _learn(signed, self.max_epochs, random)
         self.coef_, self.intercept_ = weights[None, :X.shape[1]], weights[X.shape[1]:] if self.fit_intercept else np.zeros(1)
-        self.mistakes_per_epoch_, self.mistakes_, self.n_iter_, self.converged_ = np.array(counts), sum(counts), len(counts), counts[-1] == 0
+        self.mistakes_per_epoch_, self.mistakes_, self.n_iter_ = counts, int(counts.sum()), len(counts)
+        self.converged_ = bool(counts[-1] == 0)
         if not self.converged_:
             warnings.warn(f"`Perceptron` made {counts[-1]} mistakes in the last of max_epochs={self.max_epochs} epochs. Allow more epochs, or see "
                           "with `is_linearly_separable` whether any number would do.", ConvergenceWarning)
@@ -194,7 +194,9 @@ def novikoff_bound(
     nearest = shares @ signed / shares.sum()
     direction = nearest / max(np.linalg.norm(nearest), np.finfo(float).tiny)
     margin = (signed @ direction).min()
-    if margin <= 0: raise ValueError(f"`x` and `y` must be linearly separable, else there is no bound. Received: {len(signed)} examples, best margin={margin:.3g}")
+    if margin <= 0:
+        raise ValueError("`x` and `y` must be linearly separable, else there is no bound. "
+                         f"Received: {len(signed)} examples, best margin={margin:.3g}")
     return MistakeBound(float(radius), float(margin), direction)
 
 # %% ../../nbs/foundations/perceptron.ipynb #9a42a533

@@ -6,14 +6,19 @@
 __all__ = ['main', 'list_', 'params', 'run', 'accept', 'index', 'data', 'data_list', 'data_fetch', 'data_check', 'checkup',
            'doctor']
 
-# %% ../../nbs/runner/cli.ipynb #ebea1f50
-import json, sys
+# %% ../../nbs/runner/cli.ipynb #6f34e317
+import json, os, sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-# %% ../../nbs/runner/cli.ipynb #a9dcb59d
+# %% ../../nbs/runner/cli.ipynb #1f0c3df9
+def _fail(message, code: int):
+    click.echo(f"deeplearn: {message}", err=True)
+    sys.exit(code)
+
+
 @contextmanager
 def _messages():
     "Turn the engine's own exceptions into a message on standard error and an exit code."
@@ -30,52 +35,60 @@ def _messages():
     except KeyboardInterrupt: _fail("interrupted", 130)
 
 
-def _fail(message, code: int):
-    click.echo(f"deeplearn: {message}", err=True)
-    sys.exit(code)
-
-
 def _print_json(value) -> None: click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+# %% ../../nbs/runner/cli.ipynb #33524bfb
+def _check_python(version: tuple[int, int]) -> None:
+    if not (3, 11) <= version <= (3, 13):
+        _fail(f"this Python is {version[0]}.{version[1]}; expected 3.11, 3.12 or 3.13.\n"
+              f"Received: {sys.executable}\nInstall one of these and set up again: make PYTHON=/path/to/python3.12 test", 7)
 
 
 @click.group(context_settings=dict(help_option_names=["-h", "--help"], max_content_width=110))
 @click.version_option(package_name="deeplearn")
 def main():
     "Run experiments of the deeplearn notebooks into reproducible reports."
+    _check_python(sys.version_info[:2])
 
-# %% ../../nbs/runner/cli.ipynb #92eb9943
+# %% ../../nbs/runner/cli.ipynb #c9bcbb9b
 def _table(rows: list[list], head: list[str]) -> str:
     "A plain table with columns as wide as they must be."
-    rows = [[str(v) for v in row] for row in rows]
+    rows = [[" ".join(str(v).split()) for v in row] for row in rows]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     return "\n".join("  ".join(v.ljust(w) for v, w in zip(row, widths)).rstrip() for row in [head, *rows])
 
 
+def _listed(name: str, path: Path, accepted: dict) -> dict:
+    "What `list` says of one experiment."
+    from deeplearn.core.claims import changes_since, spec_of
+    record = accepted.get(name, (None, None))[1]
+    row = dict(experiment=name, question="", claims=[], data=[], accepted=record and record["run_id"], state="not accepted", changes=[],
+               minutes=record and round((record["wall_seconds"] or 0) / 60, 1))
+    try: spec = spec_of(path)
+    except ValueError as error: return row | dict(state="can't be read", question=str(error).splitlines()[0])
+    changes = changes_since(record) if record else []
+    return row | dict(question=spec.question, claims=[c.id for c in spec.claims], data=list(spec.data), changes=changes,
+                      state="not accepted" if not record else "stale" if changes else "current")
+
+# %% ../../nbs/runner/cli.ipynb #4322b706
 @main.command("list")
 @click.option("--stale", is_flag=True, help="Only experiments whose accepted report is stale, with the minutes it took.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 def list_(stale, as_json):
     "List the experiments: question, claims, accepted report."
-    from deeplearn.runner.execution import spec_of
-    from deeplearn.runner.gallery import accepted_records, changes_since
+    from deeplearn.runner.gallery import accepted_records
     from deeplearn.runner.parameters import experiments
     with _messages():
-        accepted, rows = accepted_records(), []
-        for name, path in experiments().items():
-            spec, record = spec_of(path), accepted.get(name, (None, None))[1]
-            changes = changes_since(record) if record else []
-            rows.append(dict(experiment=name, question=spec.question, claims=[c.id for c in spec.claims], data=list(spec.data),
-                             accepted=record and record["run_id"], state="not accepted" if not record else "stale" if changes else "current",
-                             changes=changes, minutes=record and round((record["wall_seconds"] or 0) / 60, 1)))
+        accepted = accepted_records()
+        rows = [_listed(name, path, accepted) for name, path in experiments().items()]
         if stale: rows = [row for row in rows if row["state"] == "stale"]
         if as_json: return _print_json(rows)
         if not rows: return click.echo("No accepted report is stale." if stale else "There are no experiments here yet.")
-        click.echo(_table([[r["experiment"], f"{len(r['claims'])} claims", r["state"], r["minutes"] if r["minutes"] is not None else "-", r["question"]]
-                           for r in rows], ["experiment", "claims", "accepted report", "minutes", "question"]))
-        for row in rows if stale else []:
-            click.echo(f"\n{row['experiment']}:\n  " + "\n  ".join(row["changes"][:12]))
+        click.echo(_table([[r["experiment"], len(r["claims"]), r["state"], "-" if r["minutes"] is None else r["minutes"], r["question"]] for r in rows],
+                          ["experiment", "claims", "accepted report", "minutes", "question"]))
+        for row in rows if stale else []: click.echo(f"\n{row['experiment']}:\n  " + "\n  ".join(row["changes"][:12]))
 
-# %% ../../nbs/runner/cli.ipynb #b3bff4ff
+# %% ../../nbs/runner/cli.ipynb #acfa051d
 @main.command()
 @click.argument("experiment")
 @click.option("--tier", default="laptop", show_default=True, help="smoke, laptop or full.")
@@ -83,7 +96,7 @@ def list_(stale, as_json):
 @click.option("--yaml", "as_yaml", is_flag=True, help="A flat YAML file for `papermill -f`.")
 def params(experiment, tier, as_json, as_yaml):
     "Show an experiment's parameters: type, value at a tier, range, help."
-    from deeplearn.runner.execution import spec_of
+    from deeplearn.core.claims import spec_of
     from deeplearn.runner.parameters import find, read_parameters, resolve
     with _messages():
         path = find(experiment)
@@ -91,69 +104,77 @@ def params(experiment, tier, as_json, as_yaml):
         values = resolve(schema, tier, spec_of(path).tiers)
         if as_yaml:
             import yaml
-            return click.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
+            return click.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
         if as_json: return _print_json([dict(name=p.name, type=p.kind, value=values[p.name], default=p.default, low=p.low, high=p.high,
                                              choices=list(p.choices), help=p.help) for p in schema])
         click.echo(_table([[p.name, values[p.name], p.allowed, p.help] for p in schema], ["parameter", f"at {tier}", "expects", "meaning"]))
 
-# %% ../../nbs/runner/cli.ipynb #139b115e
+# %% ../../nbs/runner/cli.ipynb #ccc118b8
 class _Bar:
     "Progress of one run on standard error."
-    def __init__(self, name: str, quiet: bool):
+    def __init__(self, name: str):
         from tqdm import tqdm
-        self.tqdm = tqdm(total=None, desc=name, unit="cell", leave=False, disable=quiet or not sys.stderr.isatty(), file=sys.stderr,
+        self.name = name
+        self.tqdm = tqdm(total=None, desc=name, unit="cell", leave=False, disable=not sys.stderr.isatty(), file=sys.stderr,
                          bar_format="{desc} {bar:20} {n_fmt}/{total_fmt} cells {elapsed} {postfix}")
 
     def __call__(self, line: dict) -> None:
-        if "why" in line and not self.tqdm.disable: self.tqdm.write(f"{self.tqdm.desc}: runs, because {line['why'][0]}", file=sys.stderr)
-        if "cell" in line: self.tqdm.total, self.tqdm.n = line["of"], line["cell"]
-        if "text" in line: self.tqdm.set_postfix_str(f"{line['text']} ({line['step']}/{line['of']})" if line.get("of") else line["text"], refresh=False)
+        if "why" in line: self.tqdm.write(f"{self.name}: runs, because: {line['why'][0]}", file=sys.stderr)
+        if self.tqdm.disable: return
+        if "cell" in line: self.tqdm.total, self.tqdm.n, self.tqdm.postfix = line["of"], line["cell"], ""
+        if "text" in line: self.tqdm.set_postfix_str(f"{line['text']} {line['step']}/{line['of']}" if line.get("of") else line["text"], refresh=False)
         self.tqdm.refresh()
 
+    def close(self) -> None: self.tqdm.close()
 
+# %% ../../nbs/runner/cli.ipynb #68ce05bd
+def _say_where(path: Path) -> str:
+    near = os.path.relpath(path)
+    return near if not near.startswith("..") else str(path)
+
+
+def _ending(run) -> str:
+    "How a run ended, in a few lines."
+    from deeplearn.runner.page import STATUS_WORDS, duration, interval, number
+    r = run.record
+    lines = [f"{r['experiment']} ({r['tier']}): " + (f"hit, {run.why[0]}; run {r['run_id']} stands" if run.hit else
+                                                     f"{STATUS_WORDS[run.status]} in {duration(r['wall_seconds'])}")]
+    for claim in r["claims"]:
+        numbers = "" if claim["interval"] is None else f"  {number(claim['estimate'])} {interval(claim['interval'])}"
+        lines.append(f"  {'control ' * bool(claim.get('control'))}{claim['id']}: {claim['verdict']}{f' ({reason})' if (reason := claim['reason']) else ''}{numbers}")
+    if r["reason"]: lines.append(f"  {r['reason']}")
+    if r["failed_cell"] is not None: lines.append(f"  at cell {r['failed_cell']} of report.ipynb: {r['error'] or run.status}"[:600])
+    return "\n".join([*lines, f"  {_say_where(run.page if run.page.is_file() else run.folder)}"])
+
+# %% ../../nbs/runner/cli.ipynb #f892389c
 def _pairs(_, __, values) -> dict:
     "Read `-p name=value` pairs."
     pairs = {}
     for value in values:
         name, sep, text = value.partition("=")
-        if not sep or not name: raise click.BadParameter(f"expected name=value. Received: {value}")
+        if not sep or not name: raise click.BadParameter(f"expected NAME=VALUE. Received: {value}")
         pairs[name.strip()] = text
     return pairs
 
 
 def _file_values(path: str | None) -> dict:
     "Parameters from a YAML file."
-    import yaml
-    from deeplearn.runner.parameters import ParameterError
+    from deeplearn.runner.parameters import ParameterError, read_yaml
     if path is None: return {}
-    try: values = yaml.safe_load(Path(path).read_text("utf-8")) or {}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error: raise ParameterError(f"Can't read parameters from {path}: {error}") from None
+    try: values = read_yaml(Path(path).read_text("utf-8")) or {}
+    except OSError as error: raise ParameterError(f"Can't read parameters from {path}: {error.strerror}") from None
+    except ValueError as error: raise ParameterError(f"{path} is not YAML: {error}") from None
     if not isinstance(values, dict): raise ParameterError(f"{path} must hold a flat mapping of names to values. Received: {type(values).__name__}")
     return values
 
-# %% ../../nbs/runner/cli.ipynb #5192cda5
-def _report_run(run, notice: str) -> None:
-    "Say in a few lines how a run ended, on standard error."
-    from deeplearn.runner.page import STATUS_WORDS, duration, interval, number
-    r = run.record
-    say = lambda text: click.echo(text, err=True)
-    say(f"{r['experiment']} ({r['tier']}): " + (f"hit, {run.why[0]}; run {r['run_id']} stands" if run.hit else
-                                                f"{STATUS_WORDS[run.status]} in {duration(r['wall_seconds'])}; ran because {run.why[0]}"))
-    for claim in r["claims"]:
-        shown = interval(claim.get("interval"))
-        say(f"  {'control ' if claim.get('control') else ''}{claim['id']}: {claim['verdict']}" + (f" ({claim['reason']})" if claim["reason"] else "")
-            + (f"  {number(claim['estimate'])} {shown}" if shown != "–" and not isinstance(claim.get("estimate"), (dict, list)) else ""))
-    if run.status != "ok":
-        say(f"  {r['reason'] or r['error'] or ''}" + (f"\n  cell {r['failed_cell']}: {r['error']}" if r["failed_cell"] is not None and r["error"] else ""))
-    say(f"  {notice}")
 
+def _targets(targets: tuple[str, ...], every: bool) -> list[str]:
+    from deeplearn.runner.parameters import ParameterError, experiments
+    if every and targets: raise ParameterError(f"Name experiments, or say --all, not both. Received: {' '.join(targets)} --all")
+    if not every and not targets: raise ParameterError("Name an experiment, or say --all. `deeplearn list` shows what there is.")
+    return list(experiments()) if every else list(targets)
 
-def _say_where(path: Path) -> str:
-    import os
-    near = os.path.relpath(path)
-    return near if not near.startswith("..") else str(path)
-
-
+# %% ../../nbs/runner/cli.ipynb #e9f9cd1b
 @main.command()
 @click.argument("targets", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All experiments of the project, one after the other.")
@@ -161,41 +182,45 @@ def _say_where(path: Path) -> str:
 @click.option("-p", "pairs", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
 @click.option("-f", "file", type=click.Path(dir_okay=False), help="Parameters from a YAML file.")
 @click.option("--seed", type=int, help="The same as -p seed=S.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for the whole run.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for all cells together.")
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds for each cell.")
-@click.option("--reports", type=click.Path(file_okay=False), help="Folder of reports (else DEEPLEARN_REPORTS, else reports/).")
+@click.option("--reports", type=click.Path(), help="Folder of reports (else DEEPLEARN_REPORTS, else reports/).")
 @click.option("--force", is_flag=True, help="Run even if a good run with the same key exists.")
 @click.option("--json", "as_json", is_flag=True, help="The record on standard output, nothing else there.")
 def run(targets, every, tier, pairs, file, seed, timeout, cell_timeout, reports, force, as_json):
     "Run experiments (names, or paths of notebooks with a parameters cell) into reports."
-    from deeplearn.runner.execution import run as execute
-    from deeplearn.runner.gallery import build, cards, ledger, tally
-    from deeplearn.runner.parameters import ParameterError, experiments
-    from deeplearn.runner.record import reports_folder
+    from deeplearn.runner.execution import plan
+    from deeplearn.runner.gallery import build, summary
     with _messages():
-        if bool(targets) == every: raise ParameterError("Name an experiment, or say --all. `deeplearn list` shows what there is.")
-        if every: targets = list(experiments())
-        text, made = pairs | ({} if seed is None else dict(seed=str(seed))), []
-        for target in targets:
-            bar = _Bar(Path(target).stem, quiet=as_json)
-            try: made.append(execute(target, tier, _file_values(file), text=text, timeout=timeout, cell_timeout=cell_timeout, reports=reports,
-                                     force=force, report=bar))
-            finally: bar.tqdm.close()
-            _report_run(made[-1], _say_where(made[-1].page))
-            if made[-1].status == "interrupted": break
+        targets, given, text = _targets(targets, every), _file_values(file), pairs | ({} if seed is None else dict(seed=str(seed)))
+        for target in targets: plan(target, tier, given, text)
+        made = _run_all(targets, dict(tier=tier, parameters=given, text=text, timeout=timeout, cell_timeout=cell_timeout, reports=reports, force=force))
         index = build(reports)
-        if as_json: _print_json(made[0].record | dict(hit=made[0].hit, folder=str(made[0].folder)) if len(made) == 1 and not every else
-                                [r.record | dict(hit=r.hit, folder=str(r.folder)) for r in made])
-        if every: click.echo(f"\n{tally([c for r in made for c in r.record['claims']])}", err=True)
+        records = [r.record | dict(hit=r.hit, folder=str(r.folder)) for r in made]
+        if as_json: _print_json(records[0] if len(targets) == 1 and not every else records)
+        if len(targets) > 1: click.echo(summary([c for r in made for c in r.record["claims"]]), err=True)
         click.echo(f"gallery: {_say_where(index)}", err=True)
     sys.exit(max((r.exit_code for r in made), default=0))
 
-# %% ../../nbs/runner/cli.ipynb #1db8c4f3
+
+def _run_all(targets: list[str], how: dict) -> list:
+    "Run one after the other, saying how each ended; an interruption ends the row."
+    from deeplearn.runner.execution import run as execute
+    made = []
+    for target in targets:
+        bar = _Bar(Path(target).stem)
+        try: made.append(execute(target, **how, report=bar))
+        finally: bar.close()
+        click.echo(_ending(made[-1]), err=True)
+        if made[-1].status == "interrupted": break
+    return made
+
+# %% ../../nbs/runner/cli.ipynb #6fb41d78
 @main.command()
 @click.argument("target")
-@click.option("--reports", type=click.Path(file_okay=False), help="Folder of reports.")
+@click.option("--reports", type=click.Path(), help="Folder of reports.")
 def accept(target, reports):
-    "Make a run (or the latest laptop run of an experiment) the committed report."
+    "Make a run (or the latest good run of an experiment at tier laptop or full) the committed report."
     from deeplearn.runner.gallery import accept as take, build
     with _messages():
         click.echo(f"accepted: {_say_where(take(target, reports))}")
@@ -203,19 +228,19 @@ def accept(target, reports):
 
 
 @main.command()
-@click.option("--reports", type=click.Path(file_okay=False), help="Folder of reports.")
+@click.option("--reports", type=click.Path(), help="Folder of reports.")
 @click.option("--json", "as_json", is_flag=True, help="The ledger as JSON on standard output.")
 def index(reports, as_json):
     "Build the gallery of reports and say what the claims came to."
-    from deeplearn.runner.gallery import build, cards, ledger, tally
+    from deeplearn.runner.gallery import build, cards, ledger, summary
     from deeplearn.runner.record import reports_folder
     with _messages():
         path = build(reports)
         rows = ledger(cards(reports_folder(reports)))
         if as_json: return _print_json([{k: v for k, v in row.items() if k != "page"} for row in rows])
-        click.echo(f"{_say_where(path)}\n{tally(rows)}")
+        click.echo(f"{_say_where(path)}\n{summary(rows)}")
 
-# %% ../../nbs/runner/cli.ipynb #21d72a06
+# %% ../../nbs/runner/cli.ipynb #ed0772f5
 @main.group()
 def data():
     "See, fetch and check the data sets."
@@ -248,37 +273,42 @@ def data_fetch(names):
 @click.argument("names", nargs=-1)
 def data_check(names):
     "Check the sha256 of data sets (all that are here, or those named)."
-    from deeplearn.core.data import DATASETS, check
+    from deeplearn.core.data import DATASETS, available, check
     with _messages():
-        for name in names or DATASETS: click.echo(f"{name}: {check(name)}")
+        for name in names or [name for name in DATASETS if available(name)]: click.echo(f"{name}: {check(name)}")
 
-# %% ../../nbs/runner/cli.ipynb #8d8e7b08
+# %% ../../nbs/runner/cli.ipynb #f10a88f9
 def checkup() -> list[tuple[str, bool | None, str]]:
     "What a run needs, each as (what, fine?, detail); None where it is only good to know."
-    import importlib.util, os, platform, shutil
+    import importlib.util, platform, shutil
     from deeplearn.core.provenance import git_state, machine, project_root, versions
     from deeplearn.runner.record import reports_folder
     root, reports, about = project_root(), reports_folder(), machine()
-    version = sys.version_info[:2]
     packages = versions(["tensorflow", "keras", "numpy", "papermill", "jupyterlab", "nbdev"])
-    missing = [m for m in ("tensorflow", "keras", "papermill", "ipykernel", "nh3", "pypandoc") if importlib.util.find_spec(m) is None]
+    missing = [m for m in ("tensorflow", "keras", "papermill", "ipykernel", "nh3", "pypandoc", "jsonschema", "psutil") if importlib.util.find_spec(m) is None]
     parent = next(p for p in (reports, *reports.parents) if p.exists())
     free = shutil.disk_usage(parent).free
-    return [("Python", (3, 11) <= version <= (3, 13), f"{platform.python_version()}; expected 3.11 to 3.13"),
+    return [("Python", True, f"{platform.python_version()}; expected 3.11 to 3.13"),
             ("packages", not missing, "missing: " + ", ".join(missing) if missing else ", ".join(f"{k} {v}" for k, v in packages.items())),
             ("project", None, _say_where(root) if root else "none here: `list`, `accept` and names of experiments need a clone"),
-            ("reports", os.access(parent, os.W_OK), f"{_say_where(reports)}, {free / 1e9:.0f} GB free"),
-            ("disk", free > 500e6, "at least 0.5 GB is needed"),
-            ("data", None, _data_state()),
+            ("reports", parent.is_dir() and os.access(parent, os.W_OK), f"{_say_where(reports)}, {free / 1e9:.0f} GB free"),
+            ("disk", free > 500e6, f"{free / 1e9:.1f} GB; at least 0.5 GB is needed"),
+            ("data", _data_folder(), _data_state()),
             ("machine", None, f"{about['cpu']}, {about['cores']} cores, {(about['memory_bytes'] or 0) / 1e9:.0f} GB, {about['device']}"),
             ("commit", None, str((git_state(root) if root else {}).get("commit") or "not in a git checkout"))]
 
+# %% ../../nbs/runner/cli.ipynb #85558ff6
+def _data_folder() -> bool | None:
+    "None where `DEEPLEARN_DATA` is not set, else whether it is a folder."
+    given = os.environ.get("DEEPLEARN_DATA")
+    return Path(given).expanduser().is_dir() if given else None
+
 
 def _data_state() -> str:
-    import os
     from deeplearn.core.data import DATASETS, available
     here = [name for name in DATASETS if available(name)]
-    return f"{', '.join(here)} can be had; DEEPLEARN_DATA " + ("is set" if os.environ.get("DEEPLEARN_DATA") else "is not set")
+    folder = {None: "is not set", True: "is a folder", False: "names no folder"}[_data_folder()]
+    return f"{', '.join(here)} can be had offline; DEEPLEARN_DATA {folder}"
 
 
 @main.command()
@@ -289,3 +319,6 @@ def doctor(as_json):
     if as_json: _print_json([dict(what=w, fine=f, detail=d) for w, f, d in found])
     else: click.echo(_table([["ok" if f else "-" if f is None else "NOT OK", w, d] for w, f, d in found], ["", "what", "detail"]))
     sys.exit(7 if any(f is False for _, f, _ in found) else 0)
+
+# %% ../../nbs/runner/cli.ipynb #c8f3068f
+if __name__ == "__main__" and "ipykernel" not in sys.modules: main()

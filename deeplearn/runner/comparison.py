@@ -28,35 +28,33 @@ _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?
 
 def same_number(a: str, b: str, relative: float = RELATIVE) -> bool:
     "Whether two written numbers agree: whole ones exactly, others within `relative`."
-    x, y = (float(t.replace("_", "").replace(",", "")) for t in (a.rstrip(","), b.rstrip(",")))
+    x, y = (float(t.rstrip(",").replace("_", "").replace(",", "")) for t in (a, b))
     if not any(mark in a + b for mark in ".eE"): return x == y
     return math.isclose(x, y, rel_tol=relative, abs_tol=NOISE_FLOOR)
 
-# %% ../../nbs/runner/comparison.ipynb #97415137
+# %% ../../nbs/runner/comparison.ipynb #33caa049
 @dataclass(frozen=True)
 class Difference:
     "Where two texts part."
-    saved: str   # a few words around the place, as saved
-    found: str   # the same of the new text
+    saved: str # a few words around the place, as saved
+    found: str # the same of the new text
 
     def __str__(self) -> str: return f"saved: {self.saved!r}\nfound: {self.found!r}"
-
-
-def first_difference(saved: str, found: str, relative: float = RELATIVE) -> Difference | None:
-    "The first place where two texts say something different, or None."
-    saved, found = normalise(saved), normalise(found)
-    words, numbers = ([_NUMBER.split(text), _NUMBER.findall(text)] for text in (saved, found))
-    (saved_words, saved_numbers), (found_words, found_numbers) = words, numbers
-    for i in range(max(len(saved_words), len(found_words))):
-        if saved_words[i:i + 1] != found_words[i:i + 1]: return Difference(_around(saved_words, saved_numbers, i), _around(found_words, found_numbers, i))
-        if i < min(len(saved_numbers), len(found_numbers)) and not same_number(saved_numbers[i], found_numbers[i], relative):
-            return Difference(_around(saved_words, saved_numbers, i), _around(found_words, found_numbers, i))
-    return None
 
 
 def _around(words: list[str], numbers: list[str], i: int) -> str:
     pieces = [piece for pair in zip(words, [*numbers, ""]) for piece in pair]
     return "".join(pieces[max(0, 2 * i - 4):2 * i + 5])[:240]
+
+
+def first_difference(saved: str, found: str, relative: float = RELATIVE) -> Difference | None:
+    "The first place where two texts say something different, or None."
+    (old_words, old), (new_words, new) = ((_NUMBER.split(text), _NUMBER.findall(text)) for text in (normalise(saved), normalise(found)))
+    for i in range(max(len(old_words), len(new_words))):
+        both = i < min(len(old), len(new))
+        if old_words[i:i + 1] != new_words[i:i + 1] or both and not same_number(old[i], new[i], relative):
+            return Difference(_around(old_words, old, i), _around(new_words, new, i))
+    return None
 
 # %% ../../nbs/runner/comparison.ipynb #c1fffc70
 def output_text(cell: dict) -> str:
@@ -70,7 +68,9 @@ def output_text(cell: dict) -> str:
 
 
 def compare_notebooks(saved: dict, found: dict, relative: float = RELATIVE) -> list[tuple[int, Difference]]:
-    "The cells whose text outputs differ, each with its first difference; both notebooks must have the same cells."
-    pairs = enumerate(zip(saved["cells"], found["cells"], strict=True))
+    "The cells whose text outputs differ, each with its first difference."
+    if len(saved["cells"]) != len(found["cells"]):
+        raise ValueError(f"`saved` and `found` must have the same cells. Received: {len(saved['cells'])} and {len(found['cells'])} cells")
+    pairs = enumerate(zip(saved["cells"], found["cells"]))
     different = ((i, first_difference(output_text(a), output_text(b), relative)) for i, (a, b) in pairs if a["cell_type"] == "code")
     return [(i, difference) for i, difference in different if difference]

@@ -64,6 +64,7 @@ class Halt:
 def kernel(
     folder: Path, # private and short; for the kernel's files
     cwd: str,     # where the notebook's code runs
+    halt: Halt,   # learns the kernel's number; a halted kernel is not asked to leave but killed
 ):                # yields the kernel's manager and its process
     "Start a kernel of this Python; afterwards neither it nor anything it started in its group is left."
     from jupyter_client import AsyncKernelManager
@@ -77,9 +78,12 @@ def kernel(
                                  kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(folder / "kernels")]))
     run_sync(manager.start_kernel)(cwd=cwd, env=os.environ | dict(IPYTHONDIR=str(folder / "ipython")))
     process = manager.provisioner.process
+    halt.pid = process.pid
     try: yield manager, process
     finally:
-        with suppress(RuntimeError): run_sync(manager.shutdown_kernel)(now=True)
+        if process.poll() is None:
+            with suppress(RuntimeError): run_sync(manager.shutdown_kernel)(now=halt.status is not None)
+        halt.over()
         with suppress(ProcessLookupError, PermissionError): os.killpg(process.pid, signal.SIGKILL)
 
 # %% ../../nbs/runner/worker.ipynb #f9e43dd0
@@ -186,10 +190,8 @@ def work(job: dict, halt: Halt) -> dict:
     def say(**line): progress.write(json.dumps(line) + "\n")
 
     try:
-        with tempfile.TemporaryDirectory(prefix="dl-", ignore_cleanup_errors=True) as folder, kernel(Path(folder), job["folder"]) as (manager, process):
-            halt.pid = process.pid
-            try: _papermill(job, outcome, halt, say, manager, process)
-            finally: halt.over()
+        with (tempfile.TemporaryDirectory(prefix="dl-", ignore_cleanup_errors=True) as folder,
+              kernel(Path(folder), job["folder"], halt) as (manager, process)): _papermill(job, outcome, halt, say, manager, process)
     except OSError as error: outcome.update(status="not_recorded", reason=f"{type(error).__name__}: {error.strerror or error}")
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return outcome | dict(cpu_seconds=usage.ru_utime + usage.ru_stime, peak_memory_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
