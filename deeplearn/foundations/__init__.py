@@ -11,7 +11,8 @@ import lazy_loader
 names = {  # name -> module of this part
     "Perceptron": "perceptron", "ThresholdUnit": "perceptron", "boolean_network": "perceptron",
     "is_linearly_separable": "perceptron", "novikoff_bound": "perceptron",
-    "MLP": "backprop", "Tensor": "backprop",
+    "MLP": "backprop", "SigmoidNets": "backprop", "Tensor": "backprop", "mirror_ratios": "backprop",
+    "mirror_task": "backprop", "train_sigmoid_nets": "backprop",
 }
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={m: [n for n in names if names[n] == m] for m in names.values()})
