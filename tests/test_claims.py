@@ -175,6 +175,9 @@ def test_fewer_than_declared_decide_nothing_and_more_are_ignored():
     assert (many.verdict, many.n) == (REPRODUCED, 10)
     assert verdict(claim(20, rule="PROP", threshold=0.5), [1] * 19) == OPEN and verdict(claim(8, rule="RANGE", low=0, of="median"), [1] * 7) == OPEN
     assert verdict(one, []) == OPEN
+    three = weigh(claim(5, rule="SLOPE", high=0.0), {"": [[1, 2, 4], [[9, 9, 9], [3, 3.1, 3], [1, 1, 1.1]]]})
+    assert (three.verdict, three.n, three.reason) == (OPEN, 3, "3 of 5 declared samples") and three.estimate < -1
+    assert verdict(claim(5, rule="SLOPE", high=0.0), [[1, 2, 4], [[], [], []]]) == OPEN and verdict(claim(5, rule="SLOPE", high=0.0), {1: [1] * 5}) == OPEN
 
 
 def test_looks_stop_at_the_first_verdict_with_pococks_interval():

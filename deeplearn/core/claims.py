@@ -156,7 +156,8 @@ class Accepted:
         if not _experiment(self.experiment, self.root).is_file():
             known = [p.stem for p in sorted(_experiment("*", self.root).parent.glob("*.ipynb"))]
             return f"No experiment is called `{self.experiment}`.{nearest(self.experiment, known)} There are: {', '.join(known) or 'none yet'}."
-        return f"`{self.experiment}` has no accepted report yet. Make one with:\n  deeplearn run {self.experiment} --tier laptop\n  deeplearn accept {self.experiment}"
+        name = self.experiment
+        return f"`{name}` has no accepted report yet. Make one with:\n  deeplearn run {name} --tier laptop\n  deeplearn accept {name}"
 
     @property
     def _origin(self) -> str: return f"{self.experiment}, {self.record['tier']} tier, run on {self.record['started'][:10]}"
@@ -183,18 +184,21 @@ class Accepted:
         publish({"text/markdown": f"*{words}*", "text/plain": shown["caption"]})
 
 # %% ../../nbs/core/claims.ipynb #f5b3baa9
+def _row(v: Verdict) -> str:
+    left, edge, say = "text-align:left", EDGES[VERDICTS[3] if v.control else v.verdict], html.escape
+    reason = f"<br><small>{say(v.reason)}</small>" if v.reason else ""
+    return (f'<tr><td style="{left}">{say(v.statement)}<br><small><code>{say(v.id)}</code>, {say(v.source)}</small></td>'
+            f'<td style="{left};border-left:5px solid {edge}"><b>{say(v.words)}</b>{reason}</td>'
+            f'<td style="{left}">{"<br>".join(map(say, v.details))}</td><td style="{left}">{say(v.level)}</td></tr>')
+
+
 def _accepted_html(report: Accepted) -> str:
     "Question, verdicts as a table, and whether the report is current."
-    say, changes = html.escape, report.changes
-    rows = "".join(
-        f'<tr><td style="text-align:left">{say(v.statement)}<br><small><code>{say(v.id)}</code>, {say(v.source)}</small></td>'
-        f'<td style="text-align:left;border-left:5px solid {EDGES[v.verdict if not v.control else VERDICTS[3]]}"><b>{say(v.words)}</b>'
-        + (f"<br><small>{say(v.reason)}</small>" if v.reason else "")
-        + f'</td><td style="text-align:left">{"<br>".join(map(say, v.details))}</td><td style="text-align:left">{say(v.level)}</td></tr>' for v in report.verdicts)
-    state = "Current: nothing it depends on had changed when this page was run." if not changes else "Stale: when this page was run, this had changed since."
-    listed = "<ul>" + "".join(f"<li>{say(change)}</li>" for change in changes) + "</ul>" if changes else ""
-    return (f"<p><b>{say(report.record['question'])}</b><br><small>{say(report._origin)}</small></p><table><thead><tr><th>claim</th><th>verdict</th><th>measured</th>"
-            f"<th>evidence</th></tr></thead><tbody>{rows}</tbody></table><p><small>{state}</small></p>{listed}")
+    head, changes = "".join(f"<th>{word}</th>" for word in ("claim", "verdict", "measured", "evidence")), report.changes
+    state = "Stale: when this page was run, this had changed since." if changes else "Current: nothing it depends on had changed when this page was run."
+    listed = "<ul>" + "".join(f"<li>{html.escape(change)}</li>" for change in changes) + "</ul>" if changes else ""
+    return (f"<p><b>{html.escape(report.record['question'])}</b><br><small>{html.escape(report._origin)}</small></p><table><thead><tr>{head}</tr></thead>"
+            f"<tbody>{''.join(map(_row, report.verdicts))}</tbody></table><p><small>{state}</small></p>{listed}")
 
 
 def accepted(

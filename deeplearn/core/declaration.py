@@ -222,10 +222,12 @@ def _check_feasible(rule: Rule, n: int, where: str):
     if rule.kind == "PROP":
         if rule.threshold == 1: raise ClaimError(f"{where}: no share can be shown to lie above 1. Received: threshold={rule.threshold}")
         needs = next(k for k in range(1, 1_000_000) if share_design(rule.threshold, k)[0] <= k)
-    if n < needs: raise ClaimError(f"{where}: {rule.kind} ({rule.text}) can be reproduced by no outcome of so few samples: at least {needs} are needed. Received: n={n}")
+    if n < needs: raise ClaimError(f"{where}: {rule.kind} ({rule.text}) can be reproduced by no outcome of so few samples: "
+                                   f"at least {needs} are needed. Received: n={n}")
     if rule.kind == "PROP" and (luck := share_design(rule.threshold, n)[1]) > 0.05:
         sound = next(k for k in range(n + 1, n + 10_000) if share_design(rule.threshold, k)[1] <= 0.05)
-        raise ClaimError(f"{where}: luck alone would reproduce PROP ({rule.text}) in {luck:.1%} of experiments, more than 5 %; {sound} samples would do. Received: n={n}")
+        raise ClaimError(f"{where}: luck alone would reproduce PROP ({rule.text}) in {luck:.1%} of experiments, more than 5 %; "
+                         f"{sound} samples would do. Received: n={n}")
 
 # %% ../../nbs/core/declaration.ipynb #2fdecf36
 _RESERVED = ("claim_id", "samples", "reason")  # the names of `judge`'s own arguments
@@ -260,7 +262,8 @@ def _check_kind(claim: Claim, where: str):
     for rule in claim.rules:
         n = rule.n if rule.n is not None else claim.n
         for number in (claim.n, rule.n):
-            if number is not None and (type(number) is not int or number < 1): raise ClaimError(f"{where}: `n` must be a whole number of samples. Received: n={number!r}")
+            if number is not None and (type(number) is not int or number < 1):
+                raise ClaimError(f"{where}: `n` must be a whole number of samples. Received: n={number!r}")
         if rule.kind in ("EQ", "DOC"): continue
         if n is None and not rule.looks: raise ClaimError(f"{where}: missing key `n`, the number of samples declared for {rule.kind}")
         if rule.looks and n not in (None, rule.looks[-1]): raise ClaimError(f"{where}: `n` must equal the last look. Received: n={n}, looks={list(rule.looks)}")

@@ -40,7 +40,8 @@ def _numbers(rule: dict, estimate, interval, n: int) -> str:
     "An estimate with its interval and sample size, in words that fit the rule."
     if rule["kind"] == "DOC": return f"{n} sources"
     said = [] if estimate is None else [("median " if rule.get("of") in ("median", "quantiles") else "") + short(estimate)]
-    if interval is not None: said.append((f"{_confidence(rule)} of runs in " if rule.get("of") == "quantiles" else f"{_confidence(rule)} interval ") + ends_text(interval))
+    between = "of runs in" if rule.get("of") == "quantiles" else "interval"
+    if interval is not None: said.append(f"{_confidence(rule)} {between} {ends_text(interval)}")
     return ", ".join(said + ([f"n = {n}"] if n > 1 or interval is not None else [])) or "no number"
 
 # %% ../../nbs/core/verdicts.ipynb #26ae7b45
@@ -87,19 +88,23 @@ class Verdict:
         about = [*self.details, *([self.reason] if self.reason else [])]
         return "\n  ".join([f"{mark} {self.words}: {self.statement}", f"{self.id}, {self.level}", *about])
 
-    def _repr_html_(self) -> str:
-        say = html.escape
-        edge = EDGES[("not reproduced" if self.control_failed else "not judged at this tier") if self.control else self.verdict]
-        rules = "; ".join(Rule(**p["rule"]).text for p in self.parts) if self.parts else Rule(**self.rule).text
-        lines = [*self.details, *([self.reason] if self.reason else []), f"rule: {rules}"]
-        return (f'<div style="border-left:5px solid {edge};padding:0 .8em;margin:.4em 0"><b>{say(self.words)}</b> ({say(self.level)})<br>{say(self.statement)}<br>'
-                f'<small>{"<br>".join(map(say, lines))}<br><code>{say(self.id)}</code>, {say(self.source)}</small></div>')
+    def _repr_html_(self) -> str: return _card(self)
 
     def _ipython_display_(self):
         "`judge` has shown it in the cell that judged; anywhere else it is shown when a cell ends with it."
         if getattr(self, "_shown_in", None) != cell_count(): publish({"text/plain": repr(self), "text/html": self._repr_html_()})
 
 # %% ../../nbs/core/verdicts.ipynb #0b31cc51
+def _card(verdict: Verdict) -> str:
+    "A verdict as HTML: the word, the statement, what was measured, the rule and the source."
+    edge = EDGES[("not reproduced" if verdict.control_failed else "not judged at this tier") if verdict.control else verdict.verdict]
+    rules = "; ".join(Rule(**rule).text for rule in [p["rule"] for p in verdict.parts] or [verdict.rule])
+    lines = [*verdict.details, *([verdict.reason] if verdict.reason else []), f"rule: {rules}"]
+    words, level, statement, source, claim_id = map(html.escape, (verdict.words, verdict.level, verdict.statement, verdict.source, verdict.id))
+    return (f'<div style="border-left:5px solid {edge};padding:0 .8em;margin:.4em 0"><b>{words}</b> ({level})<br>{statement}<br>'
+            f'<small>{"<br>".join(map(html.escape, lines))}<br><code>{claim_id}</code>, {source}</small></div>')
+
+
 def cell_count() -> int | None:
     "The number of the running cell; None outside a notebook."
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
@@ -205,7 +210,8 @@ def _unusable(rule: Rule, samples) -> str:
     "Why these outcomes have no interval: a reason to stay undecided, never to drop them."
     if rule.kind == "DIFF" or rule.kind == "RANGE" and rule.of == "mean":
         if bad := int((~np.isfinite(samples)).sum()): return f"{bad} of {samples.size} values are not finite"
-    if rule.kind == "RATIO" and samples.ndim == 2 and (zero := int((samples == 0).sum())): return f"{zero} of {samples.size} values are 0 and have no logarithm"
+    if rule.kind == "RATIO" and samples.ndim == 2:
+        if zero := int((samples == 0).sum()): return f"{zero} of {samples.size} values are 0 and have no logarithm"
     return ""
 
 
@@ -235,10 +241,11 @@ def _judge_slope(rule: Rule, samples, declared: int | None) -> _Finding:
     rows = [np.asarray(row, float)[:declared] for row in rows]
     n, values = min(map(len, rows), default=0), np.concatenate([*rows, []])
     if len(sizes) != len(rows): raise ClaimError(f"expected one row of values for each of {len(sizes)} sizes. Received: {len(rows)} rows")
-    if n < (declared or 1): return _Finding("inconclusive", n=n, reason=_few(n, declared or 1))
+    if not n or len(sizes) < 2: return _Finding("inconclusive", n=n, reason=_few(n, declared or 1) if not n else "one size has no slope")
     if bad := int((~np.isfinite(values)).sum()): return _Finding("inconclusive", n=n, reason=f"{bad} of {values.size} values are not finite")
     if any(row.mean() <= 0 for row in rows): return _Finding("inconclusive", n=n, reason="a mean of 0 or less has no logarithm")
     interval = slope_interval(sizes, rows)
+    if n < (declared or 1): return _Finding("inconclusive", interval.estimate, interval, n, _few(n, declared))
     verdict, reason = _decide(rule, interval), ""
     if verdict != "not reproduced" and interval.r2 < rule.r2:
         verdict = "not reproduced" if interval.r2_high < rule.r2 else "inconclusive"
@@ -272,9 +279,11 @@ def _match(claim: Claim, given: dict) -> None:
     names = [r.name for r in claim.rules if r.kind != "DOC"]
     for name in given:
         if name not in names:
-            raise ClaimError(f"claim `{claim.id}` has no part `{name}`.{nearest(name, names)} Expected: {', '.join(n or 'samples' for n in names) or 'nothing'}")
+            expected = ", ".join(n or "samples" for n in names) or "nothing"
+            raise ClaimError(f"claim `{claim.id}` has no part `{name}`.{nearest(name, names)} Expected: {expected}")
     for name in names:
-        if given.get(name) is None: raise ClaimError(f"claim `{claim.id}` needs {f'samples for part `{name}`' if name else '`samples`'}. Received: {', '.join(given) or 'nothing'}")
+        wanted = f"samples for part `{name}`" if name else "`samples`"
+        if given.get(name) is None: raise ClaimError(f"claim `{claim.id}` needs {wanted}. Received: {', '.join(given) or 'nothing'}")
 
 # %% ../../nbs/core/verdicts.ipynb #a6e1b5d7
 def weigh(

@@ -226,7 +226,7 @@ def scrubber(notebook: Path) -> Callable[[str], str]:
     names = {str(root or notebook.parent): ".", sys.base_prefix: "<python>", sys.prefix: "<environment>", tempfile.gettempdir(): "<tmp>", str(Path.home()): "~"}
     paths = sorted((p for p in names if p not in ("/", "/usr", "/usr/local")), key=len, reverse=True)
     machine_path = re.compile(r"(?<![\w.])(" + "|".join(map(re.escape, paths)) + r")(?![\w-])")
-    cell_file = re.compile(r"[^\s\"'(]*/ipykernel_\d+/\d+\.py")
+    cell_file = re.compile(re.escape(tempfile.gettempdir()) + r"/ipykernel_\d+/\d+\.py")
     return lambda text: machine_path.sub(lambda found: names[found[1]], cell_file.sub("<cell>", text))
 
 

@@ -87,7 +87,7 @@ def markdown(
     return [clean(part) for part in parts]
 
 # %% ../../nbs/runner/page.ipynb #6ef6ec9c
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*\x07")
 _LONGEST = 30_000 # characters of one output on a page
 
 
@@ -384,13 +384,14 @@ def _code_cell(index: int, cell: dict, failed: int | None, prose) -> str:
 
 
 def in_order(page: str, above: int = 1) -> str:
-    "Renumber headings so that the first is one below `above`, there is no second h1, and no level is skipped."
-    level = above
+    "Renumber headings so that the highest stand one below `above`, and each under its own with no level skipped."
+    open_ = [(0, above)]  # headings around the present place: their level as written, and as shown
 
     def renumber(match: re.Match) -> str:
-        nonlocal level
-        if not match[1]: level = min(max(int(match[2]), above + 1), level + 1)
-        return f"<{match[1]}h{level}"
+        if not match[1]:
+            while open_[-1][0] >= int(match[2]): open_.pop()
+            open_.append((int(match[2]), open_[-1][1] + 1))
+        return f"<{match[1]}h{min(6, open_[-1][1])}"
     return re.sub(r"<(/?)h([1-6])\b", renumber, page)
 
 # %% ../../nbs/runner/page.ipynb #032c6c72
