@@ -80,7 +80,8 @@ def acts(text: str) -> list[str]:
     found, parsed = [], Page(text)
     for tag, attributes, _ in parsed.elements:
         if tag in ("script", "iframe", "object", "embed", "form", "link", "base", "svg", "video", "button"): found.append(tag)
-        found += [f"{tag} {name}" for name in attributes if name.startswith("on") or name in ("srcset", "formaction", "action", "style", "background")]
+        found += [f"{tag} {name}" for name in attributes if name.startswith("on") or name in ("srcset", "formaction", "action", "background")]
+        if not re.fullmatch(r"((text-align|padding-left|padding-right): ?\w+;? ?)*", attributes.get("style", "")): found.append(f"{tag} style")
         found += [f"{tag} {name}={attributes[name][:40]}" for name in ("src", "data", "poster") if name in attributes and not re.match("data:(image|audio)/", attributes[name])]
         if tag == "a" and not re.match(r"(https?:|mailto:|#|[\w./%-]+$)", attributes.get("href", "#")): found.append(f"a {attributes['href']}")
     styles = "".join(re.findall(r"<style>(.*?)</style>", text, re.S))
@@ -123,13 +124,14 @@ def test_text_of_users_is_escaped_everywhere(pages):
 
 def test_formulas_are_mathml(pages):
     parsed = Page(pages["report"])
-    assert len(parsed.all("math")) == 3 and len(parsed.all("mfrac")) == 1 and len(parsed.all("mtr")) == 2 and parsed.all("munder")
+    assert len(parsed.all("math")) == 4 and len(parsed.all("mfrac")) == 1 and len(parsed.all("mtr")) == 2 and parsed.all("munder")
     shown = re.sub(r"<annotation.*?</annotation>", "", pages["report"], flags=re.S)
     assert not re.search(r"\\(frac|gamma|le|operatorname)", re.sub(r"<(pre|code).*?</\1>", "", shown, flags=re.S))
 
 
 def test_outputs_are_shown_plain_and_long_ones_shortened(pages):
-    assert "100 %" in pages["report"] and "10 %" not in pages["report"] and "\x1b" not in pages["report"]
+    printed = re.findall(r'<pre class="stream (\w+)" tabindex="0">(.*?)</pre>', pages["report"], re.S)
+    assert [kind for kind, _ in printed] == ["stdout", "stderr"] and printed[0][1].startswith("100 %\nxxx") and printed[1][1].startswith("red &lt;script")
     assert "characters are left out here" in pages["report"] and len(pages["report"]) < 1_500_000
 
 
@@ -138,7 +140,7 @@ def test_figures_carry_caption_and_alternative_text(rich, pages):
     assert [a["alt"] for _, a, around in images if "figure" in around] == [f"A curve of power {k} that rises" for k in range(3)]
     assert [f["alt"] for f in rich.record["figures"]] == [f"A curve of power {k} that rises" for k in range(3)] and pages["report"].count("<figcaption>") == 3
     assert all((rich.folder / f["file"]).read_bytes().startswith(b"\x89PNG") for f in rich.record["figures"])
-    assert pages["report"].count("Power 1:") == 2  # in the code and below the figure, not printed again
+    assert pages["report"].count("Power 1:") == 1  # below the figure, and not printed again
     assert 'src="data:image/webp;base64,' in pages["gallery"]
 
 
@@ -147,7 +149,8 @@ def test_claims_controls_and_metrics_are_on_the_page(rich, pages):
     assert rich.metrics == dict(mean=0.5, count=20) and rich.record["metrics"]["mean"]["interval"] == [0.4, 0.6]
     for text in pages.values():
         assert '<span class="chip good">reproduced</span>' in text and "null, as it must be" in text and "[0.4, 0.6]" in text and "equal to 0" in text
-    assert "1 of 1 claim reproduced" in pages["report"] and "1 claim: 1 reproduced; 1 control, none failed." in pages["gallery"]
+    assert "1 of 1 claim reproduced" in pages["report"] and "1 of 1 claim reproduced" in pages["gallery"]
+    assert gallery.summary(rich.record["claims"]) == "1 claim: 1 reproduced; 1 control, none failed."
     assert "deeplearn run rich.ipynb --tier laptop" in pages["report"] and rich.record["key"][:16] in pages["report"]
 
 
@@ -176,7 +179,7 @@ def test_a_page_suits_telephones_and_the_dark(pages):
 def test_links_of_the_gallery_lead_somewhere(rich, pages):
     reports = rich.folder.parents[2]
     links = [a["href"] for _, a, _ in Page(pages["gallery"]).all("a") if not a["href"].startswith("#")]
-    assert len(links) == 4 and all((reports / link).is_file() for link in links)
+    assert len(links) >= 4 and all((reports / link).is_file() for link in links)
 
 
 # The small parts

@@ -31,7 +31,7 @@ def _quiet():
             if failed and held.seek(0) == 0: os.write(2, held.read())
 
 # %% ../../nbs/core/training.ipynb #b365793b
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what is wrong also comes as a Python exception
 with _quiet():
     import keras
     if keras.config.backend() == "tensorflow":
@@ -54,14 +54,15 @@ def deterministic() -> None:
 
 # %% ../../nbs/core/training.ipynb #ad5c9cf3
 class _Batches(keras.utils.PyDataset):
-    "The training set in batches, in an order that depends on the seed and the epoch alone."
-    def __init__(self, x, y, batch_size: int, seed: int):
+    "A data set in batches, in an order that depends on the seed and the epoch alone; as it comes, where the seed is None."
+    def __init__(self, x, y, batch_size: int, seed: int | None = None):
         super().__init__()
         self.data, self.batch_size, self.seed = (x,) if y is None else (x, y), batch_size, seed
         self.count = len(keras.tree.flatten(x)[0])
         self.begin(0)
 
-    def begin(self, epoch: int) -> None: self.order = np.random.default_rng((self.seed, epoch)).permutation(self.count)
+    def begin(self, epoch: int) -> None:
+        self.order = np.arange(self.count) if self.seed is None else np.random.default_rng((self.seed, epoch)).permutation(self.count)
 
     def __len__(self) -> int: return math.ceil(self.count / self.batch_size)
 
@@ -241,7 +242,7 @@ def _numbered(value, numbers: dict):
     return [_numbered(v, numbers) for v in value] if isinstance(value, (list, tuple)) else value
 
 # %% ../../nbs/core/training.ipynb #ec1298b6
-def _identity(model, batches: _Batches, validation, patience) -> dict:
+def _identity(model, batches: _Batches, validation: _Batches | None, patience: int | None) -> dict:
     "What two calls of `fit` must share for one to go on where the other stopped."
     try: config = _nameless(model.get_config(), {})
     except Exception: config = None  # a model in a class of its own may have none: then its name and weights must do
@@ -249,7 +250,7 @@ def _identity(model, batches: _Batches, validation, patience) -> dict:
     except Exception: compiled = [_nameless(optimiser.get_config(), {}) for optimiser in _optimisers(model)]
     shapes = [[list(w.shape), str(w.dtype), w.trainable] for w in model.weights]
     return dict(backend=keras.config.backend(), model=_digest([type(model).__qualname__, config, shapes]), compilation=_digest(compiled),
-                data=_digest(*keras.tree.flatten(batches.data)), validation=_digest(*keras.tree.flatten(validation)),
+                data=_digest(*keras.tree.flatten(batches.data)), validation=validation and _digest(*keras.tree.flatten(validation.data)),
                 batch_size=batches.batch_size, seed=batches.seed, patience=patience)
 
 # %% ../../nbs/core/training.ipynb #b99d0e8e
@@ -309,9 +310,9 @@ def _decode(raw: bytes, variable) -> np.ndarray:
 # %% ../../nbs/core/training.ipynb #e003de19
 class _Track(keras.callbacks.Callback):
     "Keeps what `fit` returns and saves; ends the training when patience or the loss is lost."
-    def __init__(self, batches: _Batches, patience: int | None, bar: _Bar, curve: _Curve | None, save):
+    def __init__(self, batches: _Batches, patience: int | None, bar: _Bar, curve: _Curve | None):
         super().__init__()
-        self.batches, self.patience, self.bar, self.curve, self.save = batches, patience, bar, curve, save
+        self.batches, self.patience, self.bar, self.curve, self.save = batches, patience, bar, curve, None
         self.progress = dict(epochs=0, metrics={}, best_epoch=None, best=None, stopped_early=False, seconds=0.0)
         self.best, self.diverged, self.due = [], False, 0.0
 
@@ -413,15 +414,15 @@ def fit(
     "Train a model and return its history; interrupted or killed, it goes on from its checkpoint to the same bits."
     _check(model, validation, patience, checkpoint, callbacks, epochs=epochs, batch_size=batch_size, seed=seed)
     x, y = _pair(x, y, ("x", "y"))
-    if validation is not None: validation = _pair(*validation, ("validation[0]", "validation[1]"))
+    if validation is not None: validation = _Batches(*_pair(*validation, ("validation[0]", "validation[1]")), int(batch_size))
     _build(model, x)
-    batches, path = _Batches(x, y, int(batch_size), int(seed)), None if checkpoint is None else Path(checkpoint)
-    track = _Track(batches, patience, _Bar(text, int(epochs)), _Curve() if live or live is None and _watched() else None, None)
-    try: return _train(track, model, int(epochs), validation, path, callbacks)
+    curve = _Curve() if live or live is None and _watched() else None
+    track = _Track(_Batches(x, y, int(batch_size), int(seed)), patience, _Bar(text, int(epochs)), curve)
+    try: return _train(track, model, int(epochs), validation, None if checkpoint is None else Path(checkpoint), callbacks)
     finally: track.bar.close()
 
 # %% ../../nbs/core/training.ipynb #8ce871fd
-def _train(track: _Track, model, epochs: int, validation, path: Path | None, callbacks) -> History:
+def _train(track: _Track, model, epochs: int, validation: _Batches | None, path: Path | None, callbacks) -> History:
     "Resume, train, restore the best weights, and say what came of it."
     track.set_model(model)
     if path is not None:
@@ -432,8 +433,8 @@ def _train(track: _Track, model, epochs: int, validation, path: Path | None, cal
     resumed, interrupted = track.progress["epochs"], False
     try:
         if resumed < epochs and not track.progress["stopped_early"]:
-            model.fit(track.batches, epochs=epochs, initial_epoch=resumed, validation_data=validation, validation_batch_size=track.batches.batch_size,
-                      callbacks=[track, *callbacks], verbose=0, shuffle=False)
+            model.fit(track.batches, epochs=epochs, initial_epoch=resumed, validation_data=validation, callbacks=[track, *callbacks],
+                      verbose=0, shuffle=False)
     except KeyboardInterrupt:
         if os.environ.get("DEEPLEARN_PROGRESS"): raise
         interrupted = True

@@ -239,6 +239,18 @@ def _tidy_output(output: dict, scrub) -> dict:
         return {k: v if k.startswith("image/") else through(v) for k, v in value.items()} if isinstance(value, dict) else value
     return through(output)
 
+
+def _one_stream_each(outputs: list[dict]) -> list[dict]:
+    "Join what was printed between two displays, standard output before standard error: in which pieces it arrived is chance."
+    joined_, printed = [], {}
+    for output in [*outputs, None]:
+        if output and output["output_type"] == "stream":
+            printed.setdefault(output["name"], []).append(joined(output["text"]))
+            continue
+        joined_ += [dict(output_type="stream", name=name, text="".join(printed[name])) for name in sorted(printed, key=["stdout", "stderr"].index)]
+        joined_, printed = joined_ + [output] * bool(output), {}
+    return joined_
+
 # %% ../../nbs/runner/execution.ipynb #5c711f0d
 def tidy(executed: dict, notebook: Path) -> dict:
     "An executed notebook without papermill's marks, times, colours and paths of this machine; the same run gives the same bytes."
@@ -248,7 +260,7 @@ def tidy(executed: dict, notebook: Path) -> dict:
         tags = cell["metadata"].get("tags", [])
         cell["metadata"] = dict(tags=tags) if tags else {}
         if cell.get("id") not in known: cell["id"] = "parameters-of-this-run" if "injected-parameters" in tags else f"cell-{index}"
-        if cell["cell_type"] == "code": cell["outputs"] = [_tidy_output(output, scrub) for output in cell["outputs"]]
+        if cell["cell_type"] == "code": cell["outputs"] = [_tidy_output(output, scrub) for output in _one_stream_each(cell["outputs"])]
     spec = dict(display_name="Python 3", language="python", name="python3")
     return dict(cells=cells, metadata=dict(kernelspec=spec, language_info=dict(name="python")), nbformat=4, nbformat_minor=5)
 

@@ -146,7 +146,7 @@ def _engine(job: dict, outcome: dict, halt: Halt, say, manager, process):
         "papermill's engine, with every end called by its name."
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, **_):
-            client = _client_class()(nb_man, km=manager, startup_timeout=job["start_timeout"], timeout=None, iopub_timeout=60, coalesce_streams=True)
+            client = _client_class()(nb_man, km=manager, startup_timeout=job["start_timeout"], timeout=None, iopub_timeout=60)
             client.reset_execution_trackers()
             try: client.start_new_kernel_client()
             except RuntimeError as error: return outcome.update(status="kernel_died", reason=f"exited: the kernel did not start: {error}")
