@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -356,6 +357,15 @@ def test_an_executed_notebook_is_tidy(faults):
         assert {tuple(c["metadata"]) for c in executed["cells"]} <= {(), ("tags",)}
         assert [c["id"] for c in executed["cells"]] == ["c0", "c1", "parameters-of-this-run", "c2", "c3", "c4"]
     for part in (str(Path.home()), "/tmp/", sys.prefix): assert part not in text
+
+
+def test_printing_is_kept_in_one_order():
+    "In which pieces two streams arrive is chance; what stands between two displays stays there."
+    out, err = (partial(lambda name, text: dict(output_type="stream", name=name, text=text), name) for name in ("stdout", "stderr"))
+    shown = dict(output_type="display_data", data={})
+    for pieces in ([out("a"), err("x"), out("b")], [err("x"), out("a"), out("b")], [out("ab"), err("x")]):
+        assert execution._one_stream_each([*pieces, shown, out("c")]) == [out("ab"), err("x"), shown, out("c")]
+    assert execution._one_stream_each([]) == [] and execution._one_stream_each([shown, shown]) == [shown, shown]
 
 
 def test_a_report_names_no_machine(faults):

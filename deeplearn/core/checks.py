@@ -6,7 +6,7 @@
 __all__ = ['ops', 'CheckError', 'gradient', 'check_gradients', 'Check', 'Report', 'check_layer', 'overfit_one_batch']
 
 # %% ../../nbs/core/checks.ipynb #1e8acf8f
-import inspect, json, logging, math, tempfile
+import inspect, json, logging, math, tempfile, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,17 +102,18 @@ def _float64():
 
 
 def _compare(given, numeric, tolerance: float, floor: float, many: bool) -> float:
-    "The largest relative error, equation (2)."
+    "The largest relative error, equation (2); where it is too large, complain of the worst entry in absolute terms."
     least = floor * max(float(np.max(np.abs(n), initial=0.0)) for n in numeric) or 1.0
     errors = [np.abs(g - n) / np.maximum(np.maximum(np.abs(g), np.abs(n)), least) for g, n in zip(given, numeric)]
     errors = [np.where(np.isnan(e), np.inf, e) for e in errors]
     worst = max(range(len(errors)), key=lambda i: np.max(errors[i], initial=0.0))
     error = float(np.max(errors[worst], initial=0.0))
     if error <= tolerance: return error
-    at = tuple(int(i) for i in np.unravel_index(errors[worst].argmax(), errors[worst].shape))
+    apart = np.where(errors[worst] > tolerance, np.nan_to_num(np.abs(given[worst] - numeric[worst]), nan=np.inf), -1.0)
+    at = tuple(int(i) for i in np.unravel_index(apart.argmax(), apart.shape))
     where = "x" + f"[{worst}]" * many + (f"[{', '.join(map(str, at))}]" if at else "")
     raise CheckError(f"expected the derivative {numeric[worst][at]:.6g} at {where}, by central differences. "
-                     f"Received: {given[worst][at]:.6g}; relative error {error:.2g}, at most {tolerance:g} is allowed")
+                     f"Received: {given[worst][at]:.6g}; relative error {errors[worst][at]:.2g}, at most {tolerance:g} is allowed")
 
 # %% ../../nbs/core/checks.ipynb #5407eb37
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _same(ours, theirs, expected: str, tolerance: float = 1e-5) -> str:
     for a, b in zip(ours, theirs, strict=True):
         _need(a.shape == b.shape, f"{expected}, of shape {a.shape}", f"shape {b.shape}")
         a, b = a.astype("float64"), b.astype("float64")
-        apart = float(np.max(np.abs(a - b), initial=0.0))
+        with np.errstate(invalid="ignore"): apart = float(np.max(np.abs(a - b), initial=0.0))
         _need(apart <= tolerance * float(np.max(np.abs(a), initial=1.0)), expected, f"outputs that differ by up to {apart:.3g}")
         difference = max(difference, apart)
     return "identical" if difference == 0 else f"within 1e{math.ceil(math.log10(difference))}"
@@ -243,7 +244,8 @@ def _unlogged():
 # %% ../../nbs/core/checks.ipynb #ce0cd7e6
 def _config(bench: _Bench) -> str:
     config, kind = bench.layer.get_config(), type(bench.layer)
-    if kind.from_config.__func__ is keras.layers.Layer.from_config.__func__:
+    init, made = (next(c for c in kind.__mro__ if name in vars(c)) for name in ("__init__", "from_config"))
+    if not issubclass(made, init):  # a `from_config` as young as `__init__` may know better
         arguments = [p.name for p in inspect.signature(kind).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         missing = [name for name in arguments if name not in config]
         _need(not missing, "every argument of __init__ in get_config", f"none called {', '.join(missing)}")
@@ -259,7 +261,7 @@ def _config(bench: _Bench) -> str:
 
 def _saving(bench: _Bench) -> str:
     model, kind = bench.model(), type(bench.layer)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
         path = Path(folder) / "model.keras"
         model.save(path)
         loaded = keras.saving.load_model(path, custom_objects={kind.__name__: kind}, compile=False)
@@ -269,12 +271,12 @@ def _saving(bench: _Bench) -> str:
 def _gradients(bench: _Bench) -> str:
     layer, rng = bench.layer, np.random.default_rng(1)
     if not layer.trainable_weights: return "no trainable weights"
-    others = [ops.convert_to_tensor(v) for v in layer.non_trainable_variables]
+    inputs, others = keras.tree.map_structure(ops.convert_to_tensor, bench.inputs), [ops.convert_to_tensor(v) for v in layer.non_trainable_variables]
     mode = dict(training=True) if "training" in inspect.signature(layer.call).parameters else {}
     directions = [rng.standard_normal(o.shape).astype("float32") for o in _flat(bench.run(layer))]
 
     def along(weights):
-        outputs, _ = layer.stateless_call(weights, others, bench.inputs, **mode)
+        outputs, _ = layer.stateless_call(weights, others, inputs, **mode)
         return sum(ops.sum(ops.cast(o, "float32") * d) for d, o in zip(directions, keras.tree.flatten(outputs)) if "float" in str(o.dtype))
 
     names = [w.path.split("/", 1)[-1] for w in layer.trainable_weights]
@@ -372,7 +374,7 @@ def overfit_one_batch(
     "Train on one batch until it is learned by heart; a model that can't do that can't learn at all."
     if not getattr(model, "compiled", False): raise ValueError(f"`model` must be compiled. Received: model={getattr(model, 'name', model)!r}")
     _build(model, x)
-    names, held = [w.path for w in model.trainable_weights], _variables(model)
+    names, held = [w.path.removeprefix(f"{model.name}/") for w in model.trainable_weights], _variables(model)
     if not names: raise CheckError(f"expected a model that can learn. Received: {model.name}, which has no trainable weights")
     before, start, losses = _values(held), _values(model.trainable_weights), []
     try:

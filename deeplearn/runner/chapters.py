@@ -75,7 +75,8 @@ def run_in_place(names: list[str]) -> int:
         for path, (notebook, trouble, seconds) in zip(chosen, pool.map(run_beside, chosen)):
             failures += notebook is None
             if notebook: write_notebook(path, notebook)
-            print(f"{'ok    ' if notebook else 'FAILED'} {seconds:5.1f} s  {path.relative_to(base)}" + ("" if notebook else f"\n{trouble}"), flush=True)
+            print(f"{'ok    ' if notebook else 'FAILED'} {seconds:5.1f} s  {path.relative_to(base)}", flush=True)
+            if not notebook: print(trouble, flush=True)
     return failures
 
 # %% ../../nbs/runner/chapters.ipynb #c55537ec

@@ -84,8 +84,8 @@ def list_(stale, as_json):
         if stale: rows = [row for row in rows if row["state"] == "stale"]
         if as_json: return _print_json(rows)
         if not rows: return click.echo("No accepted report is stale." if stale else "There are no experiments here yet.")
-        click.echo(_table([[r["experiment"], len(r["claims"]), r["state"], "-" if r["minutes"] is None else r["minutes"], r["question"]] for r in rows],
-                          ["experiment", "claims", "accepted report", "minutes", "question"]))
+        shown = [[r["experiment"], len(r["claims"]), r["state"], "-" if r["minutes"] is None else r["minutes"], r["question"]] for r in rows]
+        click.echo(_table(shown, ["experiment", "claims", "accepted report", "minutes", "question"]))
         for row in rows if stale else []: click.echo(f"\n{row['experiment']}:\n  " + "\n  ".join(row["changes"][:12]))
 
 # %% ../../nbs/runner/cli.ipynb #acfa051d
@@ -140,8 +140,9 @@ def _ending(run) -> str:
     lines = [f"{r['experiment']} ({r['tier']}): " + (f"hit, {run.why[0]}; run {r['run_id']} stands" if run.hit else
                                                      f"{STATUS_WORDS[run.status]} in {duration(r['wall_seconds'])}")]
     for claim in r["claims"]:
-        numbers = "" if claim["interval"] is None else f"  {number(claim['estimate'])} {interval(claim['interval'])}"
-        lines.append(f"  {'control ' * bool(claim.get('control'))}{claim['id']}: {claim['verdict']}{f' ({reason})' if (reason := claim['reason']) else ''}{numbers}")
+        numbers = f"  {number(claim['estimate'])} {bounds}" if (bounds := interval(claim["interval"])) != "–" else ""
+        why = f" ({claim['reason']})" if claim["reason"] else ""
+        lines.append(f"  {'control ' * bool(claim.get('control'))}{claim['id']}: {claim['verdict']}{why}{numbers}")
     if r["reason"]: lines.append(f"  {r['reason']}")
     if r["failed_cell"] is not None: lines.append(f"  at cell {r['failed_cell']} of report.ipynb: {r['error'] or run.status}"[:600])
     return "\n".join([*lines, f"  {_say_where(run.page if run.page.is_file() else run.folder)}"])
@@ -174,7 +175,7 @@ def _targets(targets: tuple[str, ...], every: bool) -> list[str]:
     if not every and not targets: raise ParameterError("Name an experiment, or say --all. `deeplearn list` shows what there is.")
     return list(experiments()) if every else list(targets)
 
-# %% ../../nbs/runner/cli.ipynb #e9f9cd1b
+# %% ../../nbs/runner/cli.ipynb #47ee0982
 @main.command()
 @click.argument("targets", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All experiments of the project, one after the other.")
@@ -189,20 +190,22 @@ def _targets(targets: tuple[str, ...], every: bool) -> list[str]:
 @click.option("--json", "as_json", is_flag=True, help="The record on standard output, nothing else there.")
 def run(targets, every, tier, pairs, file, seed, timeout, cell_timeout, reports, force, as_json):
     "Run experiments (names, or paths of notebooks with a parameters cell) into reports."
-    from deeplearn.runner.execution import plan
+    from deeplearn.runner.execution import EnvironmentProblem, plan
     from deeplearn.runner.gallery import build, summary
     with _messages():
         targets, given, text = _targets(targets, every), _file_values(file), pairs | ({} if seed is None else dict(seed=str(seed)))
         for target in targets: plan(target, tier, given, text)
-        made = _run_all(targets, dict(tier=tier, parameters=given, text=text, timeout=timeout, cell_timeout=cell_timeout, reports=reports, force=force))
-        index = build(reports)
+        how = dict(tier=tier, parameters=given, text=text, timeout=timeout, cell_timeout=cell_timeout, reports=reports, force=force)
+        made = _run_all(targets, how)
         records = [r.record | dict(hit=r.hit, folder=str(r.folder)) for r in made]
         if as_json: _print_json(records[0] if len(targets) == 1 and not every else records)
         if len(targets) > 1: click.echo(summary([c for r in made for c in r.record["claims"]]), err=True)
-        click.echo(f"gallery: {_say_where(index)}", err=True)
-    sys.exit(max((r.exit_code for r in made), default=0))
+        code = max((r.exit_code for r in made), default=0)
+        try: click.echo(f"gallery: {_say_where(build(reports))}", err=True)
+        except EnvironmentProblem as error: _fail(error, code or 7)
+    sys.exit(code)
 
-
+# %% ../../nbs/runner/cli.ipynb #2eeea1a3
 def _run_all(targets: list[str], how: dict) -> list:
     "Run one after the other, saying how each ended; an interruption ends the row."
     from deeplearn.runner.execution import run as execute
@@ -277,7 +280,7 @@ def data_check(names):
     with _messages():
         for name in names or [name for name in DATASETS if available(name)]: click.echo(f"{name}: {check(name)}")
 
-# %% ../../nbs/runner/cli.ipynb #f10a88f9
+# %% ../../nbs/runner/cli.ipynb #b71f590b
 def checkup() -> list[tuple[str, bool | None, str]]:
     "What a run needs, each as (what, fine?, detail); None where it is only good to know."
     import importlib.util, platform, shutil
@@ -285,7 +288,8 @@ def checkup() -> list[tuple[str, bool | None, str]]:
     from deeplearn.runner.record import reports_folder
     root, reports, about = project_root(), reports_folder(), machine()
     packages = versions(["tensorflow", "keras", "numpy", "papermill", "jupyterlab", "nbdev"])
-    missing = [m for m in ("tensorflow", "keras", "papermill", "ipykernel", "nh3", "pypandoc", "jsonschema", "psutil") if importlib.util.find_spec(m) is None]
+    needed = ("tensorflow", "keras", "papermill", "ipykernel", "nh3", "pypandoc", "jsonschema", "psutil")
+    missing = [module for module in needed if importlib.util.find_spec(module) is None]
     parent = next(p for p in (reports, *reports.parents) if p.exists())
     free = shutil.disk_usage(parent).free
     return [("Python", True, f"{platform.python_version()}; expected 3.11 to 3.13"),

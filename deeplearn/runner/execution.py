@@ -132,12 +132,29 @@ def _environment(plan: Plan, folder: Path) -> dict[str, str]:
         DEEPLEARN_CLAIMS=str(plan.notebook.with_suffix(".yaml")), TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"))
 
 
-def _sweep(mark: str) -> None:
-    "End what a run left behind: every process that carries its mark."
+def _marked(mark: str) -> list:
+    "The processes of a run."
     import psutil
+    found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.environ().get("DEEPLEARN_PROGRESS") == mark: process.kill()
+            if process.environ().get("DEEPLEARN_PROGRESS") == mark: found.append(process)
+    return found
+
+
+def _sweep(mark: str, patience: float = 0) -> None:
+    "End what a run left behind; a worker that is just ending by itself gets some seconds of patience."
+    import psutil
+    end = time.monotonic() + patience
+    while (found := _marked(mark)) and time.monotonic() < end and any("deeplearn.runner.worker" in _words(p) for p in found): time.sleep(0.1)
+    for process in found:
+        with suppress(psutil.Error): process.kill()
+
+
+def _words(process) -> list[str]:
+    import psutil
+    try: return process.cmdline()
+    except psutil.Error: return []
 
 # %% ../../nbs/runner/execution.ipynb #8a095138
 class _Signals:
@@ -223,7 +240,8 @@ def _last_words(returncode: int, log: Path) -> str:
 def scrubber(notebook: Path) -> Callable[[str], str]:
     "A function that replaces this machine's paths in a text by what they mean."
     root = project_root(notebook.parent)
-    names = {str(root or notebook.parent): ".", sys.base_prefix: "<python>", sys.prefix: "<environment>", tempfile.gettempdir(): "<tmp>", str(Path.home()): "~"}
+    names = {str(root or notebook.parent): ".", sys.base_prefix: "<python>", sys.prefix: "<environment>", str(Path.home()): "~",
+             tempfile.gettempdir(): "<tmp>"}
     paths = sorted((p for p in names if p not in ("/", "/usr", "/usr/local")), key=len, reverse=True)
     machine_path = re.compile(r"(?<![\w.])(" + "|".join(map(re.escape, paths)) + r")(?![\w-])")
     cell_file = re.compile(re.escape(tempfile.gettempdir()) + r"/ipykernel_\d+/\d+\.py")
@@ -305,8 +323,9 @@ def _unkeyed(loaded: dict[str, str] | None, record: dict, notebook: Path) -> str
     known = record["key_parts"]["modules"].keys() | {str(notebook.parent / name) for name in record["data"]}
     names = [name if name.startswith("deeplearn.") else Path(file).name for name, file in loaded.items() if name not in known and file not in known]
     if names: return f"{', '.join(sorted(names))} was loaded and is not in the key (declare files under `data:`)"
-    try: return "; ".join(f"{change} while the run was made" for change in explain_change(record["key_parts"], _parts_of(notebook, record["parameters"])))
+    try: changes = explain_change(record["key_parts"], _parts_of(notebook, record["parameters"]))
     except ValueError as error: return f"the experiment changed while the run was made: {error}"
+    return "; ".join(f"{change} while the run was made" for change in changes)
 
 # %% ../../nbs/runner/execution.ipynb #0443c8de
 def command_of(record: dict, notebook: Path) -> str:
@@ -321,7 +340,7 @@ def _shell(value) -> str:
     import shlex
     return shlex.quote(value if isinstance(value, str) else json.dumps(value))
 
-# %% ../../nbs/runner/execution.ipynb #578688ff
+# %% ../../nbs/runner/execution.ipynb #663ad361
 _SCRATCH = ("job.json", "result.json", "progress.jsonl", "worker.log")
 
 
@@ -333,11 +352,11 @@ def _close(folder: Path, record: dict, outcome: dict, notebook: Path) -> tuple[P
     failed = _stopped_at(raw) if outcome["failed_cell"] is None and status != "ok" else outcome["failed_cell"]
     handed, unkeyed = collect(executed), _unkeyed(outcome["loaded"], record, notebook) if status == "ok" else ""
     notes = [outcome["reason"], unkeyed and f"key incomplete: {unkeyed}; this run is never served again",
-             f"{handed['malformed']} displays claimed to be a metric, a claim or a figure and had not the shape of one" if handed["malformed"] else ""]
+             f"{handed['malformed']} displays had not the shape of a metric, a claim or a figure" if handed["malformed"] else ""]
     record |= dict(status=status, reason="; ".join(filter(None, notes)), failed_cell=failed, error=outcome["error"] and scrub(plain(outcome["error"])),
-                   cpu_seconds=outcome["cpu_seconds"], peak_memory_bytes=outcome["peak_memory_bytes"], metrics=handed["metrics"], claims=handed["claims"],
-                   figures=_write_figures(folder, handed["figures"]), cells=_cells(raw, status, failed), key_complete=status == "ok" and not unkeyed,
-                   process=None)
+                   cpu_seconds=outcome["cpu_seconds"], peak_memory_bytes=outcome["peak_memory_bytes"], metrics=handed["metrics"],
+                   claims=handed["claims"], figures=_write_figures(folder, handed["figures"]), cells=_cells(raw, status, failed),
+                   key_complete=status == "ok" and not unkeyed, process=None)
     for cell, row in zip((c for c in executed["cells"] if c["cell_type"] == "code"), record["cells"]): row["id"] = cell["id"]
     write_text(folder / "report.ipynb", json.dumps(executed, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     try: write_text(folder / "report.html", render_report(executed, record, command_of(record, notebook)))
@@ -352,7 +371,7 @@ def recover(reports: Path) -> list[Path]:
     "Close every run whose process died without a word; returns their folders."
     closed = []
     for folder, record in lost_runs(reports):
-        _sweep(str(folder / "progress.jsonl"))
+        _sweep(str(folder / "progress.jsonl"), patience=8)
         with suppress(OSError, ValueError):  # another command may be closing it
             notebook = Path(json.loads((folder / "job.json").read_text("utf-8"))["notebook"])
             word = _word_of(folder, "") | dict(status="lost", reason="the command that ran it was killed")

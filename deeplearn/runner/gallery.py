@@ -8,7 +8,7 @@ __all__ = ['SIZE_LIMIT', 'accepted_folder', 'accepted_records', 'objections', 'f
 
 # %% ../../nbs/runner/gallery.ipynb #66c81a48
 import base64, json, os, shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -36,7 +36,8 @@ def accepted_records() -> dict[str, tuple[Path, dict]]:
 
 
 def _kept(folder: Path) -> list[Path]:
-    return [folder / "record.json", folder / "report.ipynb", *sorted((folder / "figures").glob("*.png")), *(folder / "figures").glob("thumbnail.webp")]
+    figures = folder / "figures"
+    return [folder / "record.json", folder / "report.ipynb", *sorted(figures.glob("*.png")), *figures.glob("thumbnail.webp")]
 
 # %% ../../nbs/runner/gallery.ipynb #2aa2f124
 def _is_official(record: dict) -> bool:
@@ -70,7 +71,8 @@ def find_run(
     "Find a recorded run; for an experiment, the newest good one at laptop or full tier."
     if (Path(target) / "record.json").is_file(): return Path(target), read_record(target)
     good = runs(reports)[0]
-    options = [(folder, r) for folder, r in good if target == folder.name or target == r["experiment"] and r["status"] == "ok" and r["tier"] != "smoke"]
+    fits = lambda folder, r: target == folder.name or target == r["experiment"] and r["status"] == "ok" and r["tier"] != "smoke"
+    options = [(folder, record) for folder, record in good if fits(folder, record)]
     if options: return next((option for option in options if not objections(*option)), options[0])
     known = {r["experiment"] for _, r in good} | {folder.name for folder, _ in good[:20]}
     raise ParameterError(f"No finished run at tier laptop or full is called `{target}`. {nearest(target, known)}\n"
@@ -162,7 +164,8 @@ def summary(rows: list[dict]) -> str:
     said = [f"{n} {verdict}" for verdict, n in counts.items() if n]
     said += [f"{len(judged) - sum(counts.values())} not judged"] * (len(judged) > sum(counts.values()))
     failed = sum(r["verdict"] == "reproduced" for r in controls)
-    return f"{_count(len(judged), 'claim')}{': ' if said else ''}{', '.join(said)}" + (f"; {_count(len(controls), 'control')}, {failed or 'none'} failed." if controls else ".")
+    watched = f"; {_count(len(controls), 'control')}, {failed or 'none'} failed" if controls else ""
+    return f"{_count(len(judged), 'claim')}{': ' if said else ''}{', '.join(said)}{watched}."
 
 # %% ../../nbs/runner/gallery.ipynb #e8177c22
 def headline(record: dict) -> tuple[str, str, str] | None:
@@ -195,36 +198,45 @@ def _view(card: Card, reports: Path) -> dict:
                 alt=r["figures"][0]["alt"] if r["figures"] else "", headline=headline(r), chips=f"{state} {chip(tally(r['claims']))}", record=r,
                 changes=[*([card.trouble] if card.trouble else []), *card.changes], foot=f"{foot['tier']} tier · {foot['date']} · {foot['commit']}")
 
-# %% ../../nbs/runner/gallery.ipynb #9ac6e02b
+# %% ../../nbs/runner/gallery.ipynb #0c9f1d56
 _CARDS = """{% macro card_of(c) %}<article class="card">
 {% if c.thumbnail %}<img src="{{ c.thumbnail }}" alt="{{ c.alt }}">{% else %}<div class="none">no figure yet</div>{% endif %}
 <h3>{% if c.href %}<a href="{{ c.href }}">{{ c.title }}</a>{% else %}{{ c.title }}{% endif %}</h3>
 {% if c.question %}<p>{{ c.question }}</p>{% endif %}
-{% if c.headline %}<p><span class="big">{{ c.headline[1] }}</span><br><span class="meta">{{ c.headline[0] }}, {{ c.headline[2] }}</span></p>{% endif %}
+{% if c.headline %}<p><span class="big">{{ c.headline[1] }}</span><br>
+<span class="meta">{{ c.headline[0] }}, {{ c.headline[2] }}</span></p>{% endif %}
 <p>{{ c.chips|safe }}</p>
-{% if c.changes %}<details><summary>what changed since</summary><ul>{% for x in c.changes[:12] %}<li>{{ x }}</li>{% endfor %}</ul></details>{% endif %}
+{% if c.changes %}<details><summary>what changed since</summary>
+<ul>{% for x in c.changes[:12] %}<li>{{ x }}</li>{% endfor %}</ul></details>{% endif %}
 <p class="meta foot">{{ c.foot }}{% if c.record %} · {{ duration(c.record.wall_seconds) }}{% endif %}</p></article>{% endmacro %}"""
 
 _RUNS = """{% macro runs_table(runs) %}<div class="wide" tabindex="0" role="region" aria-label="All runs"><table>
 <thead><tr><th scope="col">Run</th><th scope="col">Experiment</th><th scope="col">Tier</th><th scope="col">State</th><th scope="col">Claims</th>
 <th scope="col">Time</th><th scope="col">Commit</th></tr></thead><tbody>{% for r in runs %}
-<tr><td class="n">{% if r.href %}<a href="{{ r.href }}">{{ r.run_id }}</a>{% else %}{{ r.run_id }}{% endif %}</td><td>{{ r.experiment }}</td><td>{{ r.tier }}</td>
+<tr><td class="n">{% if r.href %}<a href="{{ r.href }}">{{ r.run_id }}</a>{% else %}{{ r.run_id }}{% endif %}</td>
+<td>{{ r.experiment }}</td><td>{{ r.tier }}</td>
 <td>{{ state_chip(r.status)|safe }}</td><td>{{ tally(r.claims) }}</td><td class="n">{{ duration(r.wall_seconds) }}</td>
 <td class="n">{{ (r.git.commit or "–")[:10] }}{% if r.git.dirty %} +{% endif %}</td></tr>{% endfor %}</tbody></table></div>{% endmacro %}"""
 
-# %% ../../nbs/runner/gallery.ipynb #ebfe1f30
+# %% ../../nbs/runner/gallery.ipynb #c046c08a
 _GALLERY = """{% extends "frame" %}{% from "claims" import claims_table with context %}
 """ + _CARDS + _RUNS + """{% block body %}
 <header><p class="eyebrow">deeplearn · an executable, falsifiable textbook</p><h1>Reports</h1>
 <p class="question">{{ cards|length }} experiment{{ "" if cards|length == 1 else "s" }}. {{ said }}</p>
-<nav aria-label="On this page"><a href="#experiments">Experiments</a><a href="#ledger">Ledger of claims</a><a href="#runs">All runs</a></nav></header><main>
+<nav aria-label="On this page"><a href="#experiments">Experiments</a><a href="#ledger">Ledger of claims</a>
+<a href="#runs">All runs</a></nav></header><main>
 <h2 id="experiments">Experiments</h2>{% if cards %}<div class="cards">{% for c in cards %}{{ card_of(c) }}{% endfor %}</div>{% else %}
-<p>Nothing has been run yet. <code>deeplearn list</code> names the experiments; <code>deeplearn run NAME --tier smoke</code> makes a first report in seconds.</p>{% endif %}
-<h2 id="ledger">Ledger of claims</h2>{% if rows %}{{ claims_table(rows, "Ledger of claims", experiments=True) }}{% else %}<p>No experiment here declares a claim.</p>{% endif %}
-<h2 id="runs">All runs</h2>{% if runs %}{{ runs_table(runs) }}{% if count > runs|length %}<p class="meta">and {{ count - runs|length }} older ones</p>{% endif %}
+<p>Nothing has been run yet. <code>deeplearn list</code> names the experiments;
+<code>deeplearn run NAME --tier smoke</code> makes a first report in seconds.</p>{% endif %}
+<h2 id="ledger">Ledger of claims</h2>{% if rows %}{{ claims_table(rows, "Ledger of claims", experiments=True) }}{% else %}
+<p>No experiment here declares a claim.</p>{% endif %}
+<h2 id="runs">All runs</h2>{% if runs %}{{ runs_table(runs) }}
+{% if count > runs|length %}<p class="meta">and {{ count - runs|length }} older ones</p>{% endif %}
 {% else %}<p>No run is recorded here yet.</p>{% endif %}
-{% if bad %}<h2 id="unreadable">Records that could not be read</h2><ul>{% for folder, what in bad %}<li>{{ what }}</li>{% endfor %}</ul>{% endif %}</main>
-<footer><p class="meta">A + after a commit means that files had been changed since. This page loads nothing and runs no script.</p></footer>{% endblock %}"""
+{% if bad %}<h2 id="unreadable">Records that could not be read</h2>
+<ul>{% for folder, what in bad %}<li>{{ what }}</li>{% endfor %}</ul>{% endif %}</main>
+<footer><p class="meta">A + after a commit means that files had been changed since. This page loads nothing and runs no script.</p></footer>
+{% endblock %}"""
 
 # %% ../../nbs/runner/gallery.ipynb #130c202d
 def _render_accepted() -> None:
@@ -240,15 +252,19 @@ def _render_accepted() -> None:
 def build(reports: str | Path | None = None) -> Path:
     "Build `index.html` in the folder of reports; returns its path. `EnvironmentProblem` when it can't be written."
     reports = reports_folder(reports)
-    try:
-        reports.mkdir(parents=True, exist_ok=True)
-        recover(reports)
-        _render_accepted()
-        (good, bad), shown = runs(reports), cards(reports)
-        rows = [row | dict(href=_href(row["page"], reports)) for row in ledger(shown)]
-        listed = [dict(r, href=_href(folder / "report.html", reports)) for folder, r in good[:200]]
-        page = templates().from_string(_GALLERY).render(title="Reports", cards=[_view(c, reports) for c in shown], rows=rows, runs=listed,
-                                                        count=len(good), bad=bad, said=summary(rows))
-        write_text(reports / "index.html", page)
-    except OSError as error: raise EnvironmentProblem(f"Can't write the gallery: {error.strerror or error}. Received: reports={reports}") from None
+    with _writing(reports): reports.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError): recover(reports)
+    _render_accepted()
+    (good, bad), shown = runs(reports), cards(reports)
+    rows = [row | dict(href=_href(row["page"], reports)) for row in ledger(shown)]
+    listed = [dict(r, href=_href(folder / "report.html", reports)) for folder, r in good[:200]]
+    page = templates().from_string(_GALLERY).render(title="Reports", cards=[_view(c, reports) for c in shown], rows=rows, runs=listed,
+                                                    count=len(good), bad=bad, said=summary(rows))
+    with _writing(reports): write_text(reports / "index.html", page)
     return reports / "index.html"
+
+
+@contextmanager
+def _writing(reports: Path):
+    try: yield
+    except OSError as error: raise EnvironmentProblem(f"Can't write the gallery: {error.strerror or error}. Received: reports={reports}") from None

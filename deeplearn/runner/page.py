@@ -146,13 +146,14 @@ def render_output(
     if output.get("metadata", {}).get("deeplearn") == "caption": return ""
     return _render_data(output.get("data", {}), output.get("metadata", {}), prose)
 
-# %% ../../nbs/runner/page.ipynb #65f1409f
+# %% ../../nbs/runner/page.ipynb #bcbd5083
 def _render_data(data: dict, metadata: dict, prose) -> str:
     text = joined(data.get("text/plain", ""))
     if METRIC in data or CLAIM in data: return _pre(text, "handed")
     figure = data[FIGURE] if isinstance(data.get(FIGURE), dict) else {}
     for kind in ("image/png", "image/jpeg", "image/gif"):
-        if re.fullmatch(r"[A-Za-z0-9+/=\s]{4,}", picture := joined(data.get(kind, ""))): return _picture(re.sub(r"\s", "", picture), kind, figure, metadata)
+        picture = re.sub(r"\s", "", joined(data.get(kind, "")))
+        if re.fullmatch(r"[A-Za-z0-9+/=]{4,}", picture): return _picture(picture, kind, figure, metadata)
     if "image/svg+xml" in data: return _picture(base64.b64encode(joined(data["image/svg+xml"]).encode()).decode(), "image/svg+xml", figure, metadata)
     if "text/html" in data and len(foreign := joined(data["text/html"])) < 10 * _LONGEST + 2_000_000 * ("data:audio" in foreign):
         return f'<div class="foreign">{clean(foreign)}</div>'
@@ -199,7 +200,8 @@ def duration(seconds: float | None) -> str:
 
 def size(count: int | None) -> str:
     "Bytes in the unit a person would use."
-    return "–" if count is None else f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+    if count is None: return "–"
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 # %% ../../nbs/runner/page.ipynb #40dc09da
 STATUS_WORDS = dict(running="running", ok="finished", failed="a cell failed", timeout="out of time", kernel_died="the kernel died",
@@ -255,18 +257,20 @@ _DARK = dict(bg="#14181c", ink="#e4e7ea", soft="#a3adb7", line="#343b43", panel=
 
 def _colours(names: dict) -> str: return ";".join(f"--{name}:{value}" for name, value in names.items())
 
-# %% ../../nbs/runner/page.ipynb #3c892214
+# %% ../../nbs/runner/page.ipynb #8c55352d
 _BASE = f""":root{{color-scheme:light dark;{_colours(_LIGHT)}}}
 @media (prefers-color-scheme:dark){{:root{{{_colours(_DARK)}}}figure img,.card img,.foreign img{{background:#fff;border-radius:4px}}}}
 """ + """*{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}
-body{margin:0;background:var(--bg);color:var(--ink);font:1.0625rem/1.6 Charter,"Bitstream Charter","Source Serif 4",Georgia,serif;overflow-wrap:break-word}
+body{margin:0;background:var(--bg);color:var(--ink);overflow-wrap:break-word;
+font:1.0625rem/1.6 Charter,"Bitstream Charter","Source Serif 4",Georgia,serif}
 main,header,footer{max-width:62rem;margin:0 auto;padding:0 1.25rem}
 header{padding-top:2.25rem}
 footer{border-top:1px solid var(--line);margin-top:3rem;padding-top:1rem;padding-bottom:2.5rem}
 a{color:var(--link);text-underline-offset:.15em}
 a:focus-visible,summary:focus-visible,[tabindex]:focus-visible{outline:3px solid var(--link);outline-offset:2px}
-h1,h2,h3,h4,.eyebrow,.chip,table,summary,.meta,nav,.banner,.numbers,.big{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif}
+h1,h2,h3,h4,.eyebrow,.chip,table,summary,.meta,nav,.banner,.numbers,.big{
+font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif}
 h1{font-size:clamp(1.6rem,1.2rem + 2vw,2.3rem);line-height:1.15;letter-spacing:-.015em;margin:.25rem 0 .6rem}
 h2{font-size:1.3rem;line-height:1.3;letter-spacing:-.005em;margin:2.6rem 0 .7rem}
 h3,h4{font-size:1.06rem;margin:1.7rem 0 .4rem}
@@ -277,17 +281,21 @@ blockquote{margin:1rem 0;padding:.05rem 0 .05rem 1rem;border-left:3px solid var(
 """
 
 # %% ../../nbs/runner/page.ipynb #6495d1d5
-_PARTS = """.chip{display:inline-block;font-size:.8rem;font-weight:600;padding:.1rem .6rem;border-radius:1rem;background:var(--panel);color:var(--soft);white-space:nowrap}
+_PARTS = """.chip{display:inline-block;font-size:.8rem;font-weight:600;padding:.1rem .6rem;border-radius:1rem;white-space:nowrap;
+background:var(--panel);color:var(--soft)}
 .good{background:var(--goodbg);color:var(--good)}.bad{background:var(--badbg);color:var(--bad)}.unsure{background:var(--unsurebg);color:var(--unsure)}
-.banner{border-left:5px solid var(--bad);background:var(--badbg);padding:.8rem 1.1rem;margin:1.2rem 0;border-radius:0 6px 6px 0;font-size:.95rem}.banner p{margin:.25rem 0}
+.banner{border-left:5px solid var(--bad);background:var(--badbg);padding:.8rem 1.1rem;margin:1.2rem 0;border-radius:0 6px 6px 0;font-size:.95rem}
+.banner p{margin:.25rem 0}
 .numbers{display:grid;grid-template-columns:repeat(auto-fill,minmax(11.5rem,1fr));gap:.75rem;margin:1.4rem 0;padding:0;list-style:none;max-width:none}
 .numbers li{border:1px solid var(--line);border-radius:8px;padding:.7rem .95rem}
-.numbers b{display:block;font-size:1.55rem;line-height:1.25;font-variant-numeric:tabular-nums}.numbers span{display:block;font-size:.8rem;line-height:1.4;color:var(--soft)}
+.numbers b{display:block;font-size:1.55rem;line-height:1.25;font-variant-numeric:tabular-nums}
+.numbers span{display:block;font-size:.8rem;line-height:1.4;color:var(--soft)}
 .wide{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-size:.86rem;line-height:1.45}
 th,td{text-align:left;vertical-align:top;padding:.5rem 1.1rem .5rem 0;border-bottom:1px solid var(--line)}
 th{font-weight:600;color:var(--soft)}thead th{white-space:nowrap}td.n{font-variant-numeric:tabular-nums;white-space:nowrap}td.say{min-width:16rem}
-td.verdict{min-width:11rem}td.measured{min-width:13rem;font-variant-numeric:tabular-nums}td.measured div+div{margin-top:.5rem}td.measured b{font-size:1rem}
+td.verdict{min-width:11rem}td.measured{min-width:13rem;font-variant-numeric:tabular-nums}
+td.measured div+div{margin-top:.5rem}td.measured b{font-size:1rem}
 .foreign td,.foreign th{text-align:right;font-variant-numeric:tabular-nums}.foreign tbody th{text-align:left}
 figure{margin:1.5rem 0}figure img,.foreign img{max-width:100%;height:auto;display:block}
 figcaption{color:var(--soft);font-size:.92rem;line-height:1.5;max-width:44rem;margin-top:.6rem}
@@ -295,7 +303,8 @@ pre,code{font-family:ui-monospace,"SF Mono",SFMono-Regular,Menlo,Consolas,"DejaV
 pre{background:var(--panel);padding:.75rem .95rem;border-radius:6px;overflow-x:auto;font-size:.8rem;line-height:1.5;margin:.4rem 0 1rem}
 code{font-size:.86em;overflow-wrap:anywhere}pre code{font-size:inherit;overflow-wrap:normal}
 pre.stream{background:none;border-left:3px solid var(--line);border-radius:0;padding:.1rem 0 .1rem .95rem;max-height:30rem;overflow:auto}
-pre.stderr{color:var(--soft)}pre.error{border-color:var(--bad)}pre.handed{background:none;padding:0;margin:.3rem 0;color:var(--soft);white-space:pre-wrap}
+pre.stderr{color:var(--soft)}pre.error{border-color:var(--bad)}
+pre.handed{background:none;padding:0;margin:.3rem 0;color:var(--soft);white-space:pre-wrap}
 details{margin:.7rem 0}summary{cursor:pointer;color:var(--soft);font-size:.84rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .cell.guilty{border-left:5px solid var(--bad);padding-left:1rem}.never{color:var(--soft);font-style:italic;font-size:.9rem}
 math[display=block]{overflow-x:auto;overflow-y:hidden;padding:.25rem 0}math{font-size:1.05em}
@@ -309,13 +318,18 @@ _REST = """.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min
 .card .none{height:11rem;display:grid;place-items:center;background:var(--panel);border-radius:6px;color:var(--soft);font-size:.84rem}
 .card .big{font-size:1.55rem;font-weight:650;line-height:1.2;font-variant-numeric:tabular-nums}.card .foot{margin-top:auto;padding-top:.4rem}
 .card details{margin:0}.card ul{margin:.3rem 0;padding-left:1.1rem;font-size:.84rem}nav a{margin-right:1rem}
-.k,.kn,.kd,.kc,.kr,.ow{color:var(--key)}.s,.s1,.s2,.sd,.sa,.si,.se{color:var(--str)}.mi,.mf,.mh,.mb,.mo{color:var(--num)}.c,.c1,.cm,.ch{color:var(--com)}
+.k,.kn,.kd,.kc,.kr,.ow{color:var(--key)}.s,.s1,.s2,.sd,.sa,.si,.se{color:var(--str)}
+.mi,.mf,.mh,.mb,.mo{color:var(--num)}.c,.c1,.cm,.ch{color:var(--com)}
+@media (max-width:40rem){.claims table,.claims tbody,.claims tr,.claims td{display:block}
+.claims thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
+.claims tr{border-top:1px solid var(--line);padding:.8rem 0}.claims td{border:0;padding:.2rem 0}.claims td.n::before{content:"n = "}
+td.say,td.verdict,td.measured{min-width:0}}
 @media print{body{background:#fff;color:#000;font-size:10pt}main,header,footer{max-width:none;padding:0}figure,tr,.card{break-inside:avoid}
 h2,h3{break-after:avoid}.cell details{display:none}a{color:inherit}pre.stream{max-height:none}}
 """
 CSS = _BASE + _PARTS + _REST
 
-# %% ../../nbs/runner/page.ipynb #2b52c264
+# %% ../../nbs/runner/page.ipynb #8963655e
 _FRAME = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{{ policy }}">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{{ title }} · deeplearn</title>
@@ -324,41 +338,49 @@ _FRAME = """<!doctype html>
 """
 
 _CLAIMS = """{% macro claims_table(claims, label, experiments=False) %}
-<div class="wide" tabindex="0" role="region" aria-label="{{ label }}"><table>
-<thead><tr><th scope="col">Claim</th><th scope="col">Verdict</th><th scope="col">Measured, and asked</th><th scope="col">n</th>
-{% if experiments %}<th scope="col">Experiment</th>{% endif %}</tr></thead>
-<tbody>{% for c in claims %}
-<tr><td class="say">{{ c.statement }}<br><span class="meta">{% if c.control %}Control, which must not be reproduced · {% endif %}<code>{{ c.id }}</code>
-{% if c.source %} · {{ c.source }}{% endif %} · {{ c.level }}</span></td>
-<td class="verdict">{{ verdict_chip(c)|safe }}{% if c.reason %}<br><span class="meta">{{ c.reason }}</span>{% endif %}</td>
-<td class="measured">{% for estimate, bounds, rule in measured(c) %}<div><b>{{ estimate }}</b>{% if bounds != "–" %} {{ bounds }}{% endif %}<br>
-<span class="meta">{{ rule }}</span></div>{% endfor %}</td><td class="n">{{ number(c.n) }}</td>
-{% if experiments %}<td>{% if c.href %}<a href="{{ c.href }}">{{ c.experiment }}</a>{% else %}{{ c.experiment }}{% endif %}</td>{% endif %}</tr>
+<div class="wide claims" tabindex="0" role="region" aria-label="{{ label }}"><table role="table">
+<thead role="rowgroup"><tr role="row">{% for head in ["Claim", "Verdict", "Measured, and asked", "n"] + ["Experiment"] * experiments %}
+<th scope="col" role="columnheader">{{ head }}</th>{% endfor %}</tr></thead>
+<tbody role="rowgroup">{% for c in claims %}
+<tr role="row"><td role="cell" class="say">{{ c.statement }}<br>
+<span class="meta">{% if c.control %}Control, which must not be reproduced · {% endif %}
+<code>{{ c.id }}</code>{% if c.source %} · {{ c.source }}{% endif %} · {{ c.level }}</span></td>
+<td role="cell" class="verdict">{{ verdict_chip(c)|safe }}{% if c.reason %}<br><span class="meta">{{ c.reason }}</span>{% endif %}</td>
+<td role="cell" class="measured">{% for estimate, bounds, rule in measured(c) %}<div><b>{{ estimate }}</b>
+{% if bounds != "–" %} {{ bounds }}{% endif %}<br>
+<span class="meta">{{ rule }}</span></div>{% endfor %}</td><td role="cell" class="n">{{ number(c.n) }}</td>
+{% if experiments %}<td role="cell">{% if c.href %}<a href="{{ c.href }}">{{ c.experiment }}</a>
+{% else %}{{ c.experiment }}{% endif %}</td>{% endif %}</tr>
 {% endfor %}</tbody></table></div>{% endmacro %}"""
 
-# %% ../../nbs/runner/page.ipynb #5fd449da
+# %% ../../nbs/runner/page.ipynb #ece86d48
 _REPORT = """{% extends "frame" %}{% from "claims" import claims_table with context %}{% block body %}
 <header><p class="eyebrow">{{ r.experiment }} · {{ r.tier }} tier · {{ r.started[:16]|replace("T", " ") }} UTC · {{ duration(r.wall_seconds) }}</p>
 <h1>{{ r.title }}</h1>{% if r.question %}<p class="question">{{ r.question }}</p>{% endif %}
 <p>{{ state_chip(r.status)|safe }} {% if r.claims %}{{ chip(tally(r.claims))|safe }}{% endif %}</p>
 {% if r.status != "ok" %}<div class="banner" role="alert"><p><b>This run did not finish: {{ words[r.status] }}.</b></p>
 {% if r.reason %}<p>{{ r.reason }}</p>{% endif %}{% if r.error %}<p><code>{{ r.error }}</code></p>{% endif %}
-{% if r.failed_cell is not none %}<p><a href="#cell-{{ r.failed_cell }}">Go to the cell at which it stopped</a>. Cells after it were never run.</p>{% endif %}</div>
+{% if r.failed_cell is not none %}<p><a href="#cell-{{ r.failed_cell }}">Go to the cell at which it stopped</a>.
+Cells after it were never run.</p>{% endif %}</div>
 {% elif r.reason %}<div class="banner"><p>{{ r.reason }}</p></div>{% endif %}
 {% if r.metrics %}{% set all = r.metrics.items()|list %}<ul class="numbers">{% for name, m in all[:4] %}<li><b>{{ number(m.value) }}</b>
 {% if m.interval %}<span>{{ interval(m.interval) }}</span>{% endif %}<span>{{ name|replace("_", " ") }}, {{ m.unit }}</span></li>{% endfor %}</ul>
-{% if all|length > 4 %}<details><summary>all {{ all|length }} numbers</summary><div class="wide" tabindex="0" role="region" aria-label="Numbers"><table>
+{% if all|length > 4 %}<details><summary>all {{ all|length }} numbers</summary>
+<div class="wide" tabindex="0" role="region" aria-label="Numbers"><table>
 <thead><tr><th scope="col">Number</th><th scope="col">Value</th><th scope="col">Interval</th><th scope="col">Unit</th></tr></thead><tbody>
-{% for name, m in all %}<tr><th scope="row">{{ name|replace("_", " ") }}</th><td class="n">{{ number(m.value) }}</td><td class="n">{{ interval(m.interval) }}</td>
+{% for name, m in all %}<tr><th scope="row">{{ name|replace("_", " ") }}</th>
+<td class="n">{{ number(m.value) }}</td><td class="n">{{ interval(m.interval) }}</td>
 <td>{{ m.unit }}</td></tr>{% endfor %}</tbody></table></div></details>{% endif %}{% endif %}</header>
 <main>{% if r.claims %}<h2 id="claims">What was claimed, and what came out</h2>{{ claims_table(r.claims, "Claims") }}{% endif %}
 {{ cells|safe }}
 <h2 id="reproduce">Reproduce this</h2>
-<p>{% if ".ipynb" in command %}With deeplearn installed, in the notebook's folder{% else %}From a clone of the project{% endif %}{% if r.git.commit %} at commit <code>{{ r.git.commit[:12] }}</code>{% if r.git.dirty %} with uncommitted changes{% endif %}{% endif %}:</p>
+<p>{% if ".ipynb" in command %}With deeplearn installed, in the notebook's folder{% else %}From a clone of the project{% endif %}
+{% if r.git.commit %} at commit <code>{{ r.git.commit[:12] }}</code>{% if r.git.dirty %} with uncommitted changes{% endif %}{% endif %}:</p>
 <pre tabindex="0">{{ command }}</pre>
 <h2 id="provenance">Provenance</h2><div class="wide" tabindex="0" role="region" aria-label="Provenance"><table><tbody>
 {% for name, value in provenance %}<tr><th scope="row">{{ name }}</th><td>{{ value }}</td></tr>{% endfor %}</tbody></table></div></main>
-<footer><p class="meta">Run {{ r.run_id }}, key <code>{{ r.key[:16] }}</code>. Made by deeplearn. This page loads nothing and runs no script.</p></footer>{% endblock %}"""
+<footer><p class="meta">Run {{ r.run_id }}, key <code>{{ r.key[:16] }}</code>. Made by deeplearn.
+This page loads nothing and runs no script.</p></footer>{% endblock %}"""
 
 # %% ../../nbs/runner/page.ipynb #bf5aa958
 @cache

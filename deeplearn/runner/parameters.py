@@ -135,15 +135,15 @@ def _parameter(node: ast.AnnAssign | ast.Assign, comment: str) -> Parameter:
     choices = tuple(from_text(bare, word.strip()) for word in listed[1].split(",")) if listed else ()
     return Parameter(bare.name, kind, default, help_, bare.low, bare.high, choices)
 
-# %% ../../nbs/runner/parameters.ipynb #6ad23797
+# %% ../../nbs/runner/parameters.ipynb #d08d79d6
 def parse_parameters(source: str) -> tuple[Parameter, ...]:
     "Read the source of a `parameters` cell; `ParameterError` names the line that is not `name: type = literal`."
     try: body = ast.parse(source).body
     except (SyntaxError, ValueError) as error: raise ParameterError(f"The `parameters` cell is not Python: {error}") from None
     comments, found = _comments(source), []
     for node in body:
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
-        if not isinstance(target, ast.Name) or node.value is None:
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets if isinstance(node, ast.Assign) else []
+        if len(targets) != 1 or not isinstance(targets[0], ast.Name) or node.value is None:
             raise ParameterError("The `parameters` cell holds only lines `name: type = literal`. "
                                  f"Received: {ast.unparse(node).splitlines()[0]}")
         parameter = _parameter(node, comments.get(node.end_lineno) or comments.get(node.lineno, ""))

@@ -40,11 +40,12 @@ def _list(schema: dict) -> dict: return dict(type="array", items=schema)
 def _maybe(schema: dict) -> dict: return dict(anyOf=[schema, dict(type="null")])
 def _map(schema: dict) -> dict: return dict(type="object", additionalProperties=schema)
 
-# %% ../../nbs/runner/record.ipynb #4e9e431e
+# %% ../../nbs/runner/record.ipynb #96c9f8c5
 _TEXT, _NUMBER, _WHOLE, _ANY = dict(type="string"), dict(type="number"), dict(type="integer"), {}
 _INTERVAL = _maybe(dict(type="array", items=_maybe(_NUMBER), minItems=2, maxItems=2))
 _METRIC = _object(value=_NUMBER, unit=_TEXT, interval=_INTERVAL, optional=["interval"])
-_CLAIM = _object(id=_TEXT, statement=_TEXT, verdict=_TEXT, level=_TEXT, rule=_ANY, estimate=_maybe(_NUMBER), interval=_INTERVAL, n=_WHOLE, reason=_TEXT)
+_CLAIM = _object(id=_TEXT, statement=_TEXT, verdict=_TEXT, level=_TEXT, rule=_ANY, estimate=_maybe(_NUMBER), interval=_INTERVAL, n=_WHOLE,
+                 reason=_TEXT)
 _CELL = _object(index=_WHOLE, id=_TEXT, status=_TEXT, seconds=_maybe(_NUMBER))
 
 RECORD_SCHEMA = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "A recorded run of a deeplearn experiment"} | _object(
@@ -131,9 +132,8 @@ def lost_runs(reports: Path) -> list[tuple[Path, dict]]:
     "Folder and record of every run that says `running` while its process is gone; the record's time is that of its last sign of life."
     found = []
     for folder in reports.glob("runs/*/.[0-9]*"):
-        try: record = read_record(folder)
-        except RecordError: continue
-        last = max(path.stat().st_mtime for path in folder.iterdir())
+        try: record, last = read_record(folder), max(path.stat().st_mtime for path in folder.iterdir())
+        except (RecordError, OSError): continue  # it is being closed at this moment
         if record["status"] == "running" and not _lives(record["process"], time.time() - last):
             began = datetime.fromisoformat(record["started"]).timestamp()
             found.append((folder, record | dict(wall_seconds=round(max(0, last - began), 3))))

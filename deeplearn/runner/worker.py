@@ -190,7 +190,7 @@ def work(job: dict, halt: Halt) -> dict:
     def say(**line): progress.write(json.dumps(line) + "\n")
 
     try:
-        with (tempfile.TemporaryDirectory(prefix="dl-", ignore_cleanup_errors=True) as folder,
+        with (tempfile.TemporaryDirectory(prefix="dl-", dir=_short_folder(), ignore_cleanup_errors=True) as folder,
               kernel(Path(folder), job["folder"], halt) as (manager, process)): _papermill(job, outcome, halt, say, manager, process)
     except OSError as error: outcome.update(status="not_recorded", reason=f"{type(error).__name__}: {error.strerror or error}")
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -208,6 +208,9 @@ def _papermill(job: dict, outcome: dict, halt: Halt, say, manager, process) -> N
     try: execute_notebook(_literal(job["notebook"]), "whole:" + _literal(job["output"]), parameters=job["parameters"], engine_name="deeplearn",
                           kernel_name="python3", language="python", progress_bar=False, cwd=job["folder"])
     except PapermillExecutionError: pass  # raised for a failed cell after saving; the outcome has it
+
+
+def _short_folder() -> str | None: return "/tmp" if len(tempfile.gettempdir()) > 60 and os.access("/tmp", os.W_OK) else None
 
 
 def _literal(path: str) -> str: return path.replace("{", "{{").replace("}", "}}")  # papermill formats paths with the parameters
