@@ -78,8 +78,8 @@ class Faults:
         self.before = self.contents()
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(lambda job: self._run(*job), [
-                ("raises",), ("exits",), ("killed",), ("aborts",), ("worker",), ("sleeps cell", "--cell-timeout", "1"), ("sleeps run", "--timeout", "1.5"),
-                ("stubborn", "--cell-timeout", "1")]))
+                ("raises",), ("exits",), ("killed",), ("aborts",), ("worker",), ("sleeps cell", "--cell-timeout", "4"), ("sleeps run", "--timeout", "5"),
+                ("stubborn", "--cell-timeout", "4")]))
             list(pool.map(lambda job: self._interrupt(*job), [("SIGINT", 1), ("SIGTERM", 2), ("SIGKILL", 3)]))
         self.gallery = deeplearn("index", "--reports", self.reports)
         self.left = left_behind(self.reports)
@@ -97,7 +97,7 @@ class Faults:
         hidden = until(lambda: next(self.reports.glob(f"runs/faults/.*-{process.pid}"), None))
         progress = hidden / "progress.jsonl"
         until(lambda: progress.is_file() and progress.read_text().count("\n") >= 4)
-        time.sleep(0.8)  # the cell prints its line
+        time.sleep(1)  # the cell prints its line
         process.send_signal(getattr(signal, name))
         self.screens[name] = process.communicate(timeout=60)[1]
         self.codes[name] = process.returncode

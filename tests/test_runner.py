@@ -129,9 +129,9 @@ ENDS = {  # name: status, exit code, beginning of the reason, what the record sa
     "killed": ("kernel_died", 6, "signal: ended by SIGKILL", "the kernel died while this cell ran"),
     "aborts": ("kernel_died", 6, "signal: ended by SIGABRT", "the kernel died while this cell ran"),
     "worker": ("kernel_died", 6, "the worker process ended with SIGKILL", None),
-    "sleeps cell": ("timeout", 5, "the cell exceeded its 1.0 s", "this cell was still running"),
-    "sleeps run": ("timeout", 5, "the run exceeded its 1.5 s", "this cell was still running"),
-    "stubborn": ("timeout", 5, "the cell exceeded its 1.0 s", "this cell was still running"),
+    "sleeps cell": ("timeout", 5, "the cell exceeded its 4.0 s", "this cell was still running"),
+    "sleeps run": ("timeout", 5, "the run exceeded its 5.0 s", "this cell was still running"),
+    "stubborn": ("timeout", 5, "the cell exceeded its 4.0 s", "this cell was still running"),
     "SIGINT": ("interrupted", 130, "interrupted by SIGINT", "this cell was still running"),
     "SIGTERM": ("interrupted", 130, "interrupted by SIGTERM", "this cell was still running"),
     "SIGKILL": ("lost", -9, "the command that ran it was killed", "this cell was still running")}

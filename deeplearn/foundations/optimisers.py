@@ -62,9 +62,9 @@ class SGD(keras.optimizers.Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         gradient, learning_rate = _like(variable, gradient, learning_rate)
         if not self.momentum: return self.assign_sub(variable, learning_rate * gradient)
-        velocity = self._velocities[self._get_variable_index(variable)]
-        self.assign(velocity, self.momentum * velocity - learning_rate * gradient)
-        self.assign_add(variable, self.momentum * velocity - learning_rate * gradient if self.nesterov else velocity)
+        velocity, momentum = self._velocities[self._get_variable_index(variable)], ops.cast(self.momentum, variable.dtype)
+        self.assign(velocity, momentum * velocity - learning_rate * gradient)
+        self.assign_add(variable, momentum * velocity - learning_rate * gradient if self.nesterov else velocity)
 
     def get_config(self): return super().get_config() | dict(momentum=self.momentum, nesterov=self.nesterov)
 
@@ -169,11 +169,11 @@ class RMSprop(keras.optimizers.Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         (gradient, learning_rate), here = _like(variable, gradient, learning_rate), self._get_variable_index(variable)
         self.assign(self._squares[here], self.rho * self._squares[here] + (1 - self.rho) * ops.square(gradient))
-        squares = self._squares[here] + self.epsilon
+        squares = self._squares[here]
         if self.centered:
             self.assign(self._means[here], self.rho * self._means[here] + (1 - self.rho) * gradient)
             squares = squares - ops.square(self._means[here])
-        step = learning_rate * gradient / ops.sqrt(squares)
+        step = learning_rate * gradient / ops.sqrt(squares + self.epsilon)
         if not self.momentum: return self.assign_sub(variable, step)
         self.assign(self._velocities[here], self.momentum * self._velocities[here] + step)
         self.assign_sub(variable, self._velocities[here])
@@ -218,7 +218,8 @@ class Adam(keras.optimizers.Optimizer):
         if self.amsgrad:
             self.assign(self._largest[here], ops.maximum(self._largest[here], squares))
             squares = self._largest[here]
-        corrected = learning_rate * ops.sqrt(1 - ops.power(self.beta_2, step)) / (1 - ops.power(self.beta_1, step))
+        begun_1, begun_2 = (1 - ops.power(ops.cast(beta, variable.dtype), step) for beta in (self.beta_1, self.beta_2))
+        corrected = learning_rate * ops.sqrt(begun_2) / begun_1
         self.assign_sub(variable, corrected * mean / (ops.sqrt(squares) + self.epsilon))
 
     def get_config(self): return super().get_config() | dict(beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon, amsgrad=self.amsgrad)

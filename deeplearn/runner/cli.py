@@ -194,7 +194,7 @@ def run(targets, every, tier, pairs, file, seed, timeout, cell_timeout, reports,
     from deeplearn.runner.gallery import build, summary
     with _messages():
         targets, given, text = _targets(targets, every), _file_values(file), pairs | ({} if seed is None else dict(seed=str(seed)))
-        for target in targets: plan(target, tier, given, text)
+        for target in targets if len(targets) > 1 else []: plan(target, tier, given, text)
         how = dict(tier=tier, parameters=given, text=text, timeout=timeout, cell_timeout=cell_timeout, reports=reports, force=force)
         made = _run_all(targets, how)
         records = [r.record | dict(hit=r.hit, folder=str(r.folder)) for r in made]
