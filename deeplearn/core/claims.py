@@ -113,8 +113,9 @@ def data_hashes(
     "Hash every data set and file that a run with these parameters uses."
     from deeplearn.core.data import fingerprint
     chosen = parameters.get("dataset")
-    names = [name for name in spec.data if chosen not in spec.data or name == chosen]
-    return {name: sha256((folder / name).read_bytes()) if (folder / name).is_file() else fingerprint(name) for name in names}
+    files = {name: sha256((folder / name).read_bytes()) for name in spec.data if (folder / name).is_file()}
+    sets = [name for name in spec.data if name not in files]
+    return files | {name: fingerprint(name) for name in sets if chosen not in sets or name == chosen}
 
 
 def _experiment(name: str, root: Path) -> Path: return root / "nbs" / "experiments" / f"{name}.ipynb"

@@ -55,6 +55,7 @@ def _without_docstrings(tree: ast.AST) -> ast.AST:
     return tree
 
 
+@cache
 def code_hash(source: str) -> str:
     "Hash Python source by its meaning: comments, layout and docstrings do not count."
     return sha256(ast.dump(_without_docstrings(ast.parse(source))))

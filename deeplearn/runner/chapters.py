@@ -48,7 +48,7 @@ def execute(path: Path) -> dict:
 # %% ../../nbs/runner/chapters.ipynb #72f79625
 def _environment(folder: str) -> dict[str, str]:
     without = {k: v for k, v in os.environ.items() if not k.startswith("DEEPLEARN_")}
-    return without | pinned_environment() | dict(PYDEVD_DISABLE_FILE_VALIDATION="1", DEEPLEARN_OFFLINE="1", TF_CPP_MIN_LOG_LEVEL="2",
+    return without | pinned_environment() | dict(PYDEVD_DISABLE_FILE_VALIDATION="1", DEEPLEARN_OFFLINE="1", TF_CPP_MIN_LOG_LEVEL="3",
                                                  IPYTHONDIR=str(Path(folder) / "ipython"))
 
 
@@ -80,10 +80,16 @@ def run_in_place(names: list[str]) -> int:
     return failures
 
 # %% ../../nbs/runner/chapters.ipynb #c55537ec
+def _from_root(text: str) -> str:
+    "Markdown of a page in nbs/, with its relative links as they read from the folder above."
+    def moved(link): return f"]({os.path.normpath(os.path.join('nbs', link[1]))}"
+    return re.sub(r"\]\((?![a-z]+:|#|/)([^)\s]+)", moved, text)
+
+
 def readme() -> str:
     "README.md, made from `nbs/index.ipynb`."
     from nbconvert import MarkdownExporter
-    text, _ = MarkdownExporter().from_filename(str(require_project() / "nbs" / "index.ipynb"))
+    text = _from_root(MarkdownExporter().from_filename(str(require_project() / "nbs" / "index.ipynb"))[0])
     return "<!-- Made from nbs/index.ipynb by `make export`: edit that. -->\n\n" + text.strip() + "\n"
 
 

@@ -129,7 +129,7 @@ def _environment(plan: Plan, folder: Path) -> dict[str, str]:
     absolute = {name: str(Path(os.environ[name]).expanduser().resolve()) for name in ("DEEPLEARN_DATA", "DEEPLEARN_HOME") if os.environ.get(name)}
     return os.environ | absolute | pinned_environment() | dict(
         PATH=os.pathsep.join(paths), DEEPLEARN_PROGRESS=str(folder / "progress.jsonl"), DEEPLEARN_TIER=plan.tier, PYDEVD_DISABLE_FILE_VALIDATION="1",
-        DEEPLEARN_CLAIMS=str(plan.notebook.with_suffix(".yaml")), TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"))
+        DEEPLEARN_CLAIMS=str(plan.notebook.with_suffix(".yaml")), TF_CPP_MIN_LOG_LEVEL=os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"))
 
 
 def _marked(mark: str) -> list:
@@ -304,13 +304,14 @@ def _cells(executed: dict, status: str, failed: int | None) -> list[dict]:
 
 # %% ../../nbs/runner/execution.ipynb #b4661f99
 def _write_figures(folder: Path, figures: list[dict]) -> list[dict]:
-    "Write figures as files and the first of them as a small thumbnail; returns what the record says of them."
+    "Write figures as files, and the last one shown before the first verdict as a thumbnail; returns what the record says of them."
     from PIL import Image
-    rows = []
-    for number, figure in enumerate(figures, 1):
-        (folder / f"figures/{number:02}.png").write_bytes(figure["png"])
-        rows.append(dict(file=f"figures/{number:02}.png", alt=figure["alt"], caption=figure["caption"]))
-    with suppress(IndexError, Image.UnidentifiedImageError), Image.open(folder / rows[0]["file"]) as image:
+    rows, lead = [], max((i for i, figure in enumerate(figures) if not figure["judged"]), default=0)
+    for i, figure in enumerate(figures):
+        name = f"figures/{i + 1:02}.png"
+        (folder / name).write_bytes(figure["png"])
+        rows.append(dict(file=name, alt=figure["alt"], caption=figure["caption"], lead=i == lead))
+    with suppress(IndexError, Image.UnidentifiedImageError), Image.open(folder / rows[lead]["file"]) as image:
         small = image.convert("RGB")
         small.thumbnail((560, 360))
         small.save(folder / "figures" / "thumbnail.webp", quality=82)

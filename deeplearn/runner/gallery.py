@@ -195,7 +195,7 @@ def _view(card: Card, reports: Path) -> dict:
     state = chip(card.state, "good" if card.state.endswith("current") else "unsure") if r["status"] == "ok" else state_chip(r["status"])
     foot = dict(tier=r["tier"], date=r["started"][:10], commit=(r["git"]["commit"] or "no commit")[:10] + " +" * bool(r["git"]["dirty"]))
     return dict(title=r["title"], question=card.question, href=_href(card.folder / "report.html", reports), thumbnail=_thumbnail(card.folder),
-                alt=r["figures"][0]["alt"] if r["figures"] else "", headline=headline(r), chips=f"{state} {chip(tally(r['claims']))}", record=r,
+                alt=next((f["alt"] for f in sorted(r["figures"], key=lambda f: not f.get("lead"))), ""), headline=headline(r), chips=f"{state} {chip(tally(r['claims']))}", record=r,
                 changes=[*([card.trouble] if card.trouble else []), *card.changes], foot=f"{foot['tier']} tier · {foot['date']} · {foot['commit']}")
 
 # %% ../../nbs/runner/gallery.ipynb #0c9f1d56

@@ -173,7 +173,7 @@ def collect(notebook: dict) -> dict:
             if METRIC in data: metrics[data[METRIC]["name"]] = {k: v for k, v in data[METRIC].items() if k in ("value", "unit", "interval")}
             if CLAIM in data: judged[data[CLAIM]["id"]] = data[CLAIM]
             if FIGURE in data: figures.append(dict(alt=str(data[FIGURE]["alt"]), caption=str(data[FIGURE]["caption"]),
-                                                   png=base64.b64decode(joined(data["image/png"]))))
+                                                   png=base64.b64decode(joined(data["image/png"])), judged=bool(judged)))
         except (RecordError, KeyError, TypeError, binascii.Error): malformed += 1
     return dict(metrics=metrics, claims=list(judged.values()), figures=figures, malformed=malformed)
 

@@ -52,7 +52,7 @@ RECORD_SCHEMA = {"$schema": "https://json-schema.org/draft/2020-12/schema", "tit
     schema=_WHOLE, run_id=_TEXT, experiment=_TEXT, title=_TEXT, question=_TEXT, status=dict(enum=list(STATUSES)), reason=_TEXT,
     tier=dict(enum=["smoke", "laptop", "full"]), seed=_maybe(_WHOLE), parameters=_map(_ANY), key=_TEXT, key_parts=_map(_ANY),
     key_complete=dict(type="boolean"), why=_list(_TEXT), metrics=_map(_METRIC), claims=_list(_CLAIM),
-    figures=_list(_object(file=_TEXT, alt=_TEXT, caption=_TEXT)), cells=_list(_CELL), failed_cell=_maybe(_WHOLE), error=_maybe(_TEXT),
+    figures=_list(_object(("lead",), file=_TEXT, alt=_TEXT, caption=_TEXT, lead=dict(type="boolean"))), cells=_list(_CELL), failed_cell=_maybe(_WHOLE), error=_maybe(_TEXT),
     data=_map(_TEXT), packages=_map(_TEXT), hardware=_map(_ANY), git=_object(commit=_maybe(_TEXT), dirty=_maybe(dict(type="boolean"))),
     started=_TEXT, wall_seconds=_maybe(_NUMBER), cpu_seconds=_maybe(_NUMBER), peak_memory_bytes=_maybe(_WHOLE), process=_maybe(_map(_ANY)))
 
