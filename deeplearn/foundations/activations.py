@@ -13,14 +13,17 @@ from scipy.special import ndtr
 from ..core.training import keras
 
 # %% ../../nbs/foundations/activations.ipynb #6d075c0b
+def _is_plain(value) -> bool: return isinstance(value, (np.ndarray, np.generic, int, float, list, tuple))
+
+
 def namespace(
     *values, # arrays, lists and numbers, or at least one tensor among them
-) -> tuple:  # NumPy or `keras.ops`, then the values as that module's arrays
+) -> tuple:  # NumPy or `keras.ops`, then the values as its arrays of floats; tensors all in the precision of the last
     "Find the module that computes on these values: NumPy, or `keras.ops` as soon as one of them is a tensor."
-    plain = [isinstance(v, (np.ndarray, np.generic, int, float, list, tuple)) for v in values]
-    if all(plain): return np, *(v if v.dtype.kind == "f" else v.astype(float) for v in map(np.asarray, values))
-    dtype = next(v.dtype for v, is_plain in zip(values, plain) if not is_plain)
-    return keras.ops, *(keras.ops.convert_to_tensor(v, dtype) if is_plain else v for v, is_plain in zip(values, plain))
+    kinds = [keras.backend.standardize_dtype(v.dtype) for v in values if not _is_plain(v)]
+    if not kinds: return np, *(v if v.dtype.kind == "f" else v.astype(float) for v in map(np.asarray, values))
+    dtype = next((kind for kind in reversed(kinds) if "float" in kind), keras.config.floatx())
+    return keras.ops, *(keras.ops.convert_to_tensor(v, dtype) if _is_plain(v) else keras.ops.cast(v, dtype) for v in values)
 
 # %% ../../nbs/foundations/activations.ipynb #be5fd996
 ACTIVATIONS = {}  # name -> function, in the order of this page
