@@ -13,6 +13,8 @@ names = {  # name -> module of this part
     "is_linearly_separable": "perceptron", "novikoff_bound": "perceptron",
     "MLP": "backprop", "SigmoidNets": "backprop", "Tensor": "backprop", "mirror_ratios": "backprop",
     "mirror_task": "backprop", "train_sigmoid_nets": "backprop",
+    "AMSGrad": "optimisers", "AdaGrad": "optimisers", "Adam": "optimisers", "AdamW": "optimisers", "Momentum": "optimisers",
+    "Nesterov": "optimisers", "RMSprop": "optimisers", "SGD": "optimisers",
 }
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={m: [n for n in names if names[n] == m] for m in names.values()})
