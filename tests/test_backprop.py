@@ -1,4 +1,5 @@
 """Back-propagation: every rule against central differences and TensorFlow, the network against Keras, and what the networks of 1986 learn."""
+import functools
 import warnings
 
 import numpy as np
@@ -222,8 +223,9 @@ def test_mlp_equals_keras_step_for_step(activation, momentum):
     x, y = random.normal(size=(400, 7)), random.integers(3, size=400)
     keras.config.set_floatx("float64")
     try:
-        twin = keras.Sequential([keras.Input((7,)), keras.layers.Dense(9, activation), keras.layers.Dense(5, activation), keras.layers.Dense(3)])
-        twin.compile(keras.optimizers.SGD(0.25, momentum=momentum), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        dense = functools.partial(keras.layers.Dense, dtype="float64")  # said outright: Keras may have fixed its default before
+        twin = keras.Sequential([keras.Input((7,), dtype="float64"), dense(9, activation), dense(5, activation), dense(3)])
+        twin.compile(keras.optimizers.SGD(0.25, momentum=momentum), keras.losses.SparseCategoricalCrossentropy(from_logits=True, dtype="float64"))
         ours = MLP((7, 9, 5, 3), activation, seed=5)
         twin.set_weights(ours.get_weights())
         losses = [float(twin.train_on_batch(x[i:i + 8], y[i:i + 8])) for i in range(0, 400, 8)]
